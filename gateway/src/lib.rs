@@ -1,0 +1,7 @@
+//! The gateway: lets the employees of a workspace in through their own identity provider and nobody else, and answers for
+//! every request who this is. It holds no directory of its own and ends nobody's access but through the revocation log.
+
+pub mod forward;
+pub mod oidc;
+pub mod pages;
+pub mod session;

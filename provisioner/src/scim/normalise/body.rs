@@ -1,0 +1,190 @@
+//! The body of a POST or PUT, member by member.
+
+use serde_json::{Map, Value};
+
+use super::notes::{NoteKind, Notes};
+use super::value::{Reader, twice};
+use super::{Context, Current, edit_home};
+use crate::scim::schema::{Attribute, Found, Mutability, Schema};
+use crate::scim::{Document, ResourceKind, ScimError};
+
+/// What a body says, before the last look.
+pub(super) struct Read {
+    pub(super) document: Document,
+    /// The members as they were sent, null included.
+    pub(super) members: Option<Value>,
+    pub(super) notes: Notes,
+}
+
+pub(super) fn read(body: Value, context: &Context<'_>, current: Option<Current<'_>>) -> Result<Read, ScimError> {
+    let Value::Object(body) = body else {
+        return Err(ScimError::InvalidSyntax("the body must be a JSON object".into()));
+    };
+    let mut notes = Notes::default();
+    let mut reading = Reading {
+        context,
+        current,
+        document: Document::new(),
+        members: None,
+        assigned: Vec::new(),
+        nulls: Vec::new(),
+        reader: Reader { profile: context.profile, notes: &mut notes },
+    };
+    reading.schemas(&body)?;
+    for (key, value) in body {
+        reading.member(&key, value)?;
+    }
+    reading.retain();
+    let Reading { document, members, .. } = reading;
+    Ok(Read { document, members, notes })
+}
+
+struct Reading<'a, 'n> {
+    context: &'a Context<'a>,
+    current: Option<Current<'a>>,
+    document: Document,
+    members: Option<Value>,
+    /// What was said, null included: saying it twice is refused.
+    assigned: Vec<(Option<&'a str>, String, Option<&'a str>)>,
+    /// What was said to be null.
+    nulls: Vec<String>,
+    reader: Reader<'n>,
+}
+
+impl<'a> Reading<'a, '_> {
+    /// RFC 7643, section 3: the schemas are listed. Providers forget it, mistype it, or list one of SCIM 1.
+    fn schemas(&mut self, body: &Map<String, Value>) -> Result<(), ScimError> {
+        let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
+        let listed: Vec<&str> = listed.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let schema = self.context.schema;
+        for urn in &listed {
+            if !urn.eq_ignore_ascii_case(&schema.core().id) && schema.extension(urn).is_none() {
+                self.reader.unknown(urn_or(urn))?;
+            }
+        }
+        if !self.context.profile.is_lenient() && !listed.iter().any(|urn| urn.eq_ignore_ascii_case(&schema.core().id)) {
+            return Err(ScimError::InvalidSyntax(format!("schemas must list {}", schema.core().id)));
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, key: &str, value: Value) -> Result<(), ScimError> {
+        if key.eq_ignore_ascii_case("schemas") {
+            return Ok(());
+        }
+        if key.eq_ignore_ascii_case("id") {
+            return self.identifier(&value);
+        }
+        let lenient = self.context.profile.is_lenient();
+        match self.context.schema.find(key, self.context.profile) {
+            Some(Found::Schema(schema)) => self.schema(schema, value),
+            Some(Found::Attribute { extension, definition, name, sub }) if lenient || is_plain(extension, sub) => {
+                if extension.is_some() && !key.contains(':') {
+                    self.reader.notes.add(NoteKind::Unqualified, key);
+                }
+                self.assign(extension, name, definition, sub, value)
+            }
+            Some(Found::Attribute { .. }) | None => self.reader.unknown(key),
+        }
+    }
+
+    fn schema(&mut self, schema: &'a Schema, value: Value) -> Result<(), ScimError> {
+        let Value::Object(members) = value else {
+            return if value.is_null() { Ok(()) } else { Err(ScimError::InvalidValue(format!("{} must be an object", schema.id))) };
+        };
+        for (key, value) in members {
+            let qualified = format!("{}:{key}", schema.id);
+            match self.context.schema.find(&qualified, self.context.profile) {
+                Some(Found::Attribute { extension, definition, name, sub }) => self.assign(extension, name, definition, sub, value)?,
+                Some(Found::Schema(_)) | None => self.reader.unknown(&qualified)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self,
+        extension: Option<&'a Schema>,
+        name: &str,
+        definition: &'a Attribute,
+        sub: Option<&'a Attribute>,
+        value: Value,
+    ) -> Result<(), ScimError> {
+        match definition.mutability {
+            Mutability::ReadOnly => return self.read_only(name),
+            Mutability::WriteOnly => {
+                self.reader.notes.add(NoteKind::NotKept, name);
+                return Ok(());
+            }
+            Mutability::ReadWrite | Mutability::Immutable => {}
+        }
+        let urn = extension.map(|schema| schema.id.as_str());
+        let said = (urn, name.to_owned(), sub.map(|sub| sub.name.as_str()));
+        if self.assigned.contains(&said) {
+            return Err(twice(name));
+        }
+        self.assigned.push(said);
+        if value.is_null() {
+            self.nulls.push(name.to_owned());
+        }
+        if urn.is_none() && name == "members" && self.context.schema.kind() == ResourceKind::Group {
+            self.members = Some(value);
+            return Ok(());
+        }
+        // `name.givenName` as a member's name is `{"name": {"givenName": …}}`.
+        let value = sub.map_or_else(|| value.clone(), |sub| Value::Object(Map::from_iter([(sub.name.clone(), value.clone())])));
+        let Some(value) = self.reader.attribute(name, definition, value)? else { return Ok(()) };
+        edit_home(&mut self.document, urn, |home| match (sub, home.get_mut(name), value) {
+            (Some(_), Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),
+            (_, _, value) => {
+                home.insert(name.to_owned(), value);
+            }
+        });
+        Ok(())
+    }
+
+    /// The server gives the identifier. Okta sends it back on PUT; another one would be another resource.
+    fn identifier(&self, value: &Value) -> Result<(), ScimError> {
+        match (self.current, value) {
+            (Some(current), Value::String(id)) if id != current.id => {
+                Err(ScimError::Mutability("id is given by the server and cannot change".into()))
+            }
+            (Some(_), _) | (None, Value::Null) => Ok(()),
+            (None, _) if self.context.profile.is_lenient() => Ok(()),
+            (None, _) => Err(ScimError::Mutability("id is given by the server".into())),
+        }
+    }
+
+    fn read_only(&mut self, name: &str) -> Result<(), ScimError> {
+        if !self.context.profile.is_lenient() {
+            return Err(ScimError::Mutability(format!("{name} is read-only")));
+        }
+        // Every Okta body has groups and every Entra body has meta: that is no news.
+        if !matches!(name, "meta" | "groups") {
+            self.reader.notes.add(NoteKind::ReadOnly, name);
+        }
+        Ok(())
+    }
+
+    /// What a replacement does not remove by leaving it out: JumpCloud's short PUT has no externalId and a null for emails,
+    /// and both are what a person is recognised by.
+    fn retain(&mut self) {
+        let Some(current) = self.current.filter(|_| self.context.profile.is_lenient()) else { return };
+        let said = |name: &str| self.assigned.iter().any(|(urn, said, _)| urn.is_none() && said == name);
+        let retained = [("externalId", !said("externalId")), ("emails", self.nulls.iter().any(|name| name == "emails"))];
+        for (name, keep) in retained {
+            if let Some(value) = current.document.get(name).filter(|_| keep) {
+                self.document.insert(name.to_owned(), value.clone());
+                self.reader.notes.add(NoteKind::Retained, name);
+            }
+        }
+    }
+}
+
+fn is_plain(extension: Option<&Schema>, sub: Option<&Attribute>) -> bool {
+    extension.is_none() && sub.is_none()
+}
+
+fn urn_or(urn: &str) -> &str {
+    if urn.is_empty() { "urn:" } else { urn }
+}

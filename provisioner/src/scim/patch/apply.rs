@@ -1,0 +1,319 @@
+//! One step on a document. What the document is afterwards as a whole is judged later, in `normalise`.
+
+use serde_json::{Map, Value};
+
+use super::Op;
+use super::steps::Step;
+use crate::scim::normalise::{
+    MAX_ENTRIES, NoteKind, Reader, demote, demote_all_but_first, edit_home, is_hollow, is_primary, too_long, without_repetition,
+};
+use crate::scim::filter::Filter;
+use crate::scim::path::{Path, Target};
+use crate::scim::schema::{Attribute, Mutability};
+use crate::scim::text::{for_log, same_folded};
+use crate::scim::{Document, ScimError};
+
+pub(super) struct Editor<'d, 'n> {
+    pub(super) document: &'d mut Document,
+    pub(super) reader: Reader<'n>,
+}
+
+impl Editor<'_, '_> {
+    pub(super) fn apply(mut self, step: Step<'_>) -> Result<(), ScimError> {
+        let target = match step.path {
+            Path::Schema(schema) => {
+                self.document.shift_remove(&schema.id);
+                return Ok(());
+            }
+            Path::Attribute(target) => target,
+        };
+        if let Some(refusal) = self.not_ours_to_write(&target) {
+            return refusal;
+        }
+        let value = match (step.op, step.value) {
+            (Op::Add | Op::Replace, None) => {
+                return Err(ScimError::InvalidValue(format!("{} {} needs a value", step.op.word(), target.name)));
+            }
+            (_, value) => value.unwrap_or_default(),
+        };
+        let urn = target.extension.map(|schema| schema.id.as_str());
+        let before = edit_home(self.document, urn, |home| home.get_mut(&target.name).map(Value::take));
+        let after = match (&target.filter, target.sub) {
+            (Some(filter), _) => self.entries(step.op, &target, filter, before, value)?,
+            (None, Some(sub)) => self.part(step.op, &target, sub, before, value)?,
+            (None, None) => self.whole(step.op, &target, before, value)?,
+        };
+        if after.is_none() && target.definition.required {
+            return Err(ScimError::Mutability(format!("{} is required and cannot be removed", target.name)));
+        }
+        edit_home(self.document, urn, |home| match after {
+            Some(after) => {
+                home.insert(target.name.clone(), after);
+            }
+            None => {
+                home.shift_remove(&target.name);
+            }
+        });
+        Ok(())
+    }
+
+    fn not_ours_to_write(&mut self, target: &Target<'_>) -> Option<Result<(), ScimError>> {
+        match target.sub.map_or(target.definition.mutability, |sub| sub.mutability) {
+            Mutability::ReadOnly => Some(Err(ScimError::Mutability(format!("{} is read-only", named(target))))),
+            Mutability::WriteOnly => {
+                self.reader.notes.add(NoteKind::NotKept, &target.name);
+                Some(Ok(()))
+            }
+            Mutability::ReadWrite | Mutability::Immutable => None,
+        }
+    }
+
+    /// The attribute itself.
+    fn whole(&mut self, op: Op, target: &Target<'_>, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+        let definition = target.definition;
+        if op == Op::Remove {
+            return self.removal(target, before, value);
+        }
+        if merges(op, definition, self.reader.profile.is_lenient())
+            && let Value::Object(parts) = value
+        {
+            return self.merged(target, before, parts);
+        }
+        let new = self.reader.attribute(&target.name, definition, value)?;
+        match (op, before, new) {
+            (Op::Add, Some(Value::Array(mut list)), Some(Value::Array(more))) if definition.multi_valued => {
+                append(&mut list, more);
+                checked(&target.name, list)
+            }
+            // Adding nothing to a list is no removal.
+            (Op::Add, before, None) if definition.multi_valued => Ok(before),
+            (_, _, new) => Ok(new),
+        }
+    }
+
+    /// RFC 7644 removes all of it. Entra lists what is to go in the value, and everybody who did not look lost whole groups.
+    fn removal(&mut self, target: &Target<'_>, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+        if value.is_null() || !target.definition.multi_valued {
+            return Ok(None);
+        }
+        if !self.reader.profile.is_lenient() {
+            return Err(ScimError::InvalidSyntax("remove has no value".into()));
+        }
+        let listed = self.reader.attribute(&target.name, target.definition, value)?;
+        let listed = listed.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let Some(Value::Array(mut list)) = before else { return Ok(before) };
+        list.retain(|entry| !listed.iter().any(|gone| is_meant(gone, entry, target.definition)));
+        Ok((!list.is_empty()).then_some(Value::Array(list)))
+    }
+
+    /// Sub-attributes that are not named stay (RFC 7644, sections 3.5.2.1 and 3.5.2.3).
+    fn merged(&mut self, target: &Target<'_>, before: Option<Value>, parts: Map<String, Value>) -> Result<Option<Value>, ScimError> {
+        let mut merged = before;
+        for (key, value) in parts {
+            match target.definition.sub(&key) {
+                Some(sub) if matches!(sub.mutability, Mutability::ReadOnly | Mutability::WriteOnly) => {}
+                Some(sub) => merged = self.part(Op::Replace, target, sub, merged, value)?,
+                None => self.reader.unknown(&format!("{}.{key}", target.name))?,
+            }
+        }
+        Ok(merged)
+    }
+
+    /// A sub-attribute: of the value, or of every entry of a list.
+    fn part(&mut self, op: Op, target: &Target<'_>, sub: &Attribute, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+        let new = self.part_value(op, target, sub, value)?;
+        if !target.definition.multi_valued {
+            let mut parts = before.and_then(into_object).unwrap_or_default();
+            put(&mut parts, &sub.name, new);
+            return Ok((!parts.is_empty()).then_some(Value::Object(parts)));
+        }
+        let mut list = before.map(into_list).unwrap_or_default();
+        if list.is_empty() && new.is_some() {
+            list.push(Value::Object(Map::new()));
+        }
+        for entry in &mut list {
+            put_into(entry, &sub.name, new.clone());
+        }
+        checked(&target.name, list)
+    }
+
+    /// The entries of a list that a filter selects.
+    fn entries(&mut self, op: Op, target: &Target<'_>, filter: &Filter, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+        let list = before.map(into_list).unwrap_or_default();
+        let selected: Vec<bool> = list.iter().map(|entry| filter.matches(entry)).collect();
+        if !selected.contains(&true) {
+            return self.no_entry(op, target, filter, list, value);
+        }
+        let mut entries: Vec<(Value, bool)> = list.into_iter().zip(selected).collect();
+        match (op, target.sub) {
+            (Op::Remove, None) => entries.retain(|(_, selected)| !selected),
+            (_, Some(sub)) => {
+                let new = self.part_value(op, target, sub, value)?;
+                for (entry, _) in entries.iter_mut().filter(|(_, selected)| *selected) {
+                    put_into(entry, &sub.name, new.clone());
+                }
+            }
+            (Op::Add | Op::Replace, None) => match self.reader.entry(&target.name, target.definition, single(value))? {
+                None => entries.retain(|(_, selected)| !selected),
+                Some(new) => {
+                    let lenient = self.reader.profile.is_lenient();
+                    for (entry, _) in entries.iter_mut().filter(|(_, selected)| *selected) {
+                        *entry = renewed(op, entry.take(), new.clone(), filter, lenient);
+                    }
+                }
+            },
+        }
+        one_primary(&mut entries);
+        checked(&target.name, entries.into_iter().map(|(entry, _)| entry).collect())
+    }
+
+    /// Entra expects an entry to be made that the filter would have selected (RFC 7644 would have an error).
+    fn no_entry(&mut self, op: Op, target: &Target<'_>, filter: &Filter, mut list: Vec<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+        let lenient = self.reader.profile.is_lenient();
+        let no_target = || ScimError::NoTarget(format!("no entry of {} satisfies the path's filter", target.name));
+        match op {
+            Op::Remove if lenient => {
+                self.reader.notes.add(NoteKind::NoMatch, &named(target));
+                return checked(&target.name, list);
+            }
+            Op::Replace if !lenient => return Err(no_target()),
+            Op::Remove => return Err(no_target()),
+            Op::Add | Op::Replace => {}
+        }
+        let made = match target.sub {
+            Some(sub) => self.part_value(op, target, sub, value)?.map(|value| Value::Object(Map::from_iter([(sub.name.clone(), value)]))),
+            None => self.reader.entry(&target.name, target.definition, single(value))?,
+        };
+        let Some(made) = made else { return checked(&target.name, list) };
+        let made = with_equalities(made, filter);
+        if !filter.matches(&made) {
+            return Err(no_target());
+        }
+        append(&mut list, vec![made]);
+        checked(&target.name, list)
+    }
+
+    fn part_value(&mut self, op: Op, target: &Target<'_>, sub: &Attribute, value: Value) -> Result<Option<Value>, ScimError> {
+        if op == Op::Remove {
+            return Ok(None);
+        }
+        self.reader.attribute(&format!("{}.{}", target.name, sub.name), sub, value)
+    }
+}
+
+/// Whether an object is merged into a value that is there. One that has a `value` (a manager) is replaced: what else is
+/// known of the old one is not true of the new one.
+fn merges(op: Op, definition: &Attribute, lenient: bool) -> bool {
+    definition.is_complex() && !definition.multi_valued && definition.sub("value").is_none() && (op == Op::Add || lenient)
+}
+
+/// Adds entries that are not there yet; a new primary entry takes the place of the old one (RFC 7644, section 3.5.2).
+fn append(list: &mut Vec<Value>, more: Vec<Value>) {
+    for entry in more {
+        if list.contains(&entry) {
+            continue;
+        }
+        if is_primary(&entry) {
+            list.iter_mut().for_each(demote);
+        }
+        list.push(entry);
+    }
+}
+
+/// After entries were changed: where one of them is primary now, nothing else is.
+fn one_primary(entries: &mut [(Value, bool)]) {
+    if entries.iter().any(|(entry, selected)| *selected && is_primary(entry)) {
+        let untouched = entries.iter_mut().filter(|(_, selected)| !selected);
+        untouched.for_each(|(entry, _)| demote(entry));
+    }
+}
+
+/// A list as it may be stored: no empty entry, none twice, at most one primary, not too long.
+fn checked(name: &str, mut list: Vec<Value>) -> Result<Option<Value>, ScimError> {
+    list.retain(|entry| !entry.is_null() && !is_hollow(entry));
+    demote_all_but_first(&mut list);
+    without_repetition(&mut list);
+    if list.len() > MAX_ENTRIES {
+        return Err(too_long(name));
+    }
+    Ok((!list.is_empty()).then_some(Value::Array(list)))
+}
+
+/// A selected entry after `add` or `replace` of the whole of it.
+fn renewed(op: Op, old: Value, new: Value, filter: &Filter, lenient: bool) -> Value {
+    match (op, old, new) {
+        (Op::Add, Value::Object(mut old), Value::Object(new)) => {
+            old.extend(new);
+            Value::Object(old)
+        }
+        // An entry that lost the type it was found by would be made anew by the provider's next update.
+        (_, _, new) if lenient => with_equalities(new, filter),
+        (_, _, new) => new,
+    }
+}
+
+fn with_equalities(entry: Value, filter: &Filter) -> Value {
+    match entry {
+        Value::Object(mut parts) => {
+            for (name, value) in filter.equalities() {
+                parts.entry(name).or_insert(value);
+            }
+            Value::Object(parts)
+        }
+        plain => plain,
+    }
+}
+
+/// Whether a listed entry means this one: by its `value` where it has one, else as a whole.
+fn is_meant(listed: &Value, entry: &Value, definition: &Attribute) -> bool {
+    match (listed.get("value").and_then(Value::as_str), entry.get("value").and_then(Value::as_str)) {
+        (Some(listed), Some(entry)) if definition.sub("value").is_some_and(|value| value.case_exact) => listed == entry,
+        (Some(listed), Some(entry)) => same_folded(listed, entry),
+        (Some(_) | None, _) => listed == entry,
+    }
+}
+
+/// A list of one where one entry is asked for.
+fn single(value: Value) -> Value {
+    match value {
+        Value::Array(mut items) if items.len() < 2 => items.pop().unwrap_or_default(),
+        value => value,
+    }
+}
+
+fn put(parts: &mut Map<String, Value>, name: &str, value: Option<Value>) {
+    match value {
+        Some(value) => {
+            parts.insert(name.to_owned(), value);
+        }
+        None => {
+            parts.shift_remove(name);
+        }
+    }
+}
+
+fn put_into(entry: &mut Value, name: &str, value: Option<Value>) {
+    if let Value::Object(parts) = entry {
+        put(parts, name, value);
+    }
+}
+
+fn into_object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(parts) => Some(parts),
+        _ => None,
+    }
+}
+
+fn into_list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(list) => list,
+        Value::Null => Vec::new(),
+        single => vec![single],
+    }
+}
+
+fn named(target: &Target<'_>) -> String {
+    let sub = target.sub.map(|sub| format!(".{}", sub.name)).unwrap_or_default();
+    for_log(&format!("{}{sub}", target.name))
+}

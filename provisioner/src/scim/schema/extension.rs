@@ -1,0 +1,101 @@
+//! What a workspace's own extension must be like before it joins the schemas.
+
+use super::{Attribute, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
+
+const MAX_ATTRIBUTES: usize = 100;
+const MAX_URN: usize = 256;
+const MAX_NAME: usize = 128;
+
+/// Why an extension cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// The id is no URN.
+    #[error("{0:?} is not a URN: it begins with urn: and has letters, digits and -._: and no more than 256 characters")]
+    Urn(String),
+    /// The id is in use.
+    #[error("{0} is already defined")]
+    Taken(String),
+    /// The name does not follow RFC 7643, section 2.1.
+    #[error("{0:?} is not an attribute name: a letter, then letters, digits, - and _")]
+    Name(String),
+    /// Two attributes have one name.
+    #[error("{0} is defined twice (names are compared without case)")]
+    Twice(String),
+    /// The attribute asks for something that an extension cannot have.
+    #[error("{attribute}: {reason}")]
+    Unsupported {
+        /// The attribute.
+        attribute: String,
+        /// What it asks for.
+        reason: &'static str,
+    },
+    /// No attribute, or too many.
+    #[error("an extension has 1 to 100 attributes; only a free-form one may have none")]
+    Count,
+}
+
+pub(super) fn checked(schema: Schema, resource: &ResourceSchema) -> Result<Schema, SchemaError> {
+    if !is_urn(&schema.id) {
+        return Err(SchemaError::Urn(schema.id));
+    }
+    if resource.core.id.eq_ignore_ascii_case(&schema.id) || resource.extension(&schema.id).is_some() {
+        return Err(SchemaError::Taken(schema.id));
+    }
+    let count = schema.attributes.len();
+    if count > MAX_ATTRIBUTES || (count == 0 && !schema.free_form) {
+        return Err(SchemaError::Count);
+    }
+    attributes(&schema.attributes, false)?;
+    Ok(schema)
+}
+
+fn attributes(definitions: &[Attribute], inside: bool) -> Result<(), SchemaError> {
+    for (at, definition) in definitions.iter().enumerate() {
+        if !is_name(&definition.name) {
+            return Err(SchemaError::Name(definition.name.clone()));
+        }
+        if definitions.iter().take(at).any(|earlier| earlier.name.eq_ignore_ascii_case(&definition.name)) {
+            return Err(SchemaError::Twice(definition.name.clone()));
+        }
+        if let Some(reason) = unsupported(definition, inside) {
+            return Err(SchemaError::Unsupported { attribute: definition.name.clone(), reason });
+        }
+        attributes(&definition.sub_attributes, true)?;
+    }
+    Ok(())
+}
+
+fn unsupported(definition: &Attribute, inside: bool) -> Option<&'static str> {
+    if inside && (definition.is_complex() || definition.multi_valued) {
+        return Some("a sub-attribute is neither complex nor multi-valued");
+    }
+    if definition.is_complex() == definition.sub_attributes.is_empty() {
+        return Some("subAttributes belong to the type complex, and it needs them");
+    }
+    if definition.uniqueness != Uniqueness::None {
+        return Some("uniqueness is not kept for extensions");
+    }
+    if definition.mutability == Mutability::ReadOnly {
+        return Some("nothing would ever write a readOnly attribute");
+    }
+    if definition.mutability == Mutability::WriteOnly || definition.returned == Returned::Never {
+        return Some("write-only values are not kept");
+    }
+    None
+}
+
+fn is_urn(id: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    id.len() <= MAX_URN
+        && id.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"))
+        && id.chars().all(legal)
+        && id.split(':').count() > 2
+        && id.split(':').all(|part| !part.is_empty())
+}
+
+fn is_name(name: &str) -> bool {
+    let name = if name == "$ref" { "ref" } else { name };
+    name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}

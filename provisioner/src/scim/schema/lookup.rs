@@ -1,0 +1,219 @@
+//! Finds what a client's spelling of an attribute means: any case, with or without a URN, with or without a sub-attribute.
+
+use super::{Attribute, AttributeType, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
+use crate::scim::Profile;
+
+/// The definition of every attribute of a free-form extension.
+static FREE_FORM: Attribute = Attribute {
+    name: String::new(),
+    kind: AttributeType::String,
+    multi_valued: false,
+    description: String::new(),
+    required: false,
+    canonical_values: Vec::new(),
+    case_exact: true,
+    mutability: Mutability::ReadWrite,
+    returned: Returned::Default,
+    uniqueness: Uniqueness::None,
+    reference_types: Vec::new(),
+    sub_attributes: Vec::new(),
+};
+
+/// What a path without a filter names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'s, 'p> {
+    /// A whole schema: the URN of the core schema or of an extension alone.
+    Schema(&'s Schema),
+    /// An attribute or one of its parts.
+    Attribute {
+        /// The extension that it belongs to, or `None` for the core and the common attributes.
+        extension: Option<&'s Schema>,
+        /// The canonical spelling. It is the client's own where the extension is free-form.
+        name: &'p str,
+        /// The definition.
+        definition: &'s Attribute,
+        /// The part that is named after the dot.
+        sub: Option<&'s Attribute>,
+    },
+}
+
+impl ResourceSchema {
+    /// The extension with this URN in any case.
+    #[must_use]
+    pub fn extension(&self, urn: &str) -> Option<&Schema> {
+        self.extensions.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// The core or common attribute of this name in any case.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        let mut known = self.core.attributes.iter().chain(&self.common);
+        known.find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Finds what `path` names, or `None` where it names nothing.
+    ///
+    /// The lenient profile also finds an extension's attribute without its URN where no other has the name: Entra asks
+    /// for `manager` and adds it so.
+    #[must_use]
+    pub fn find<'s: 'p, 'p>(&'s self, path: &'p str, profile: Profile) -> Option<Found<'s, 'p>> {
+        if path.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) {
+            return self.find_qualified(path);
+        }
+        let (name, sub) = split(path);
+        if let Some(definition) = self.attribute(name) {
+            return part(None, definition, sub);
+        }
+        if !profile.is_lenient() {
+            return None;
+        }
+        let mut matching = self.extensions.iter().filter_map(|schema| Some((schema, schema.attribute(name)?)));
+        match (matching.next(), matching.next()) {
+            (Some((schema, definition)), None) => part(Some(schema), definition, sub),
+            (None | Some(_), _) => None,
+        }
+    }
+
+    /// URNs have dots and colons of their own, so the known ones are tried, the longest first.
+    fn find_qualified<'s: 'p, 'p>(&'s self, path: &'p str) -> Option<Found<'s, 'p>> {
+        let mut candidates: Vec<(&Schema, &str)> = std::iter::once(&self.core)
+            .chain(&self.extensions)
+            .filter_map(|schema| Some((schema, after_urn(path, &schema.id)?)))
+            .collect();
+        candidates.sort_by_key(|(schema, _)| std::cmp::Reverse(schema.id.len()));
+        candidates.into_iter().find_map(|(schema, rest)| self.inside(schema, rest))
+    }
+
+    fn inside<'s: 'p, 'p>(&'s self, schema: &'s Schema, rest: &'p str) -> Option<Found<'s, 'p>> {
+        if rest.is_empty() {
+            return Some(Found::Schema(schema));
+        }
+        let (name, sub) = split(rest);
+        if schema.id == self.core.id {
+            return part(None, self.attribute(name)?, sub);
+        }
+        match schema.attribute(name) {
+            Some(definition) => part(Some(schema), definition, sub),
+            None if schema.free_form => {
+                Some(Found::Attribute { extension: Some(schema), name: rest, definition: &FREE_FORM, sub: None })
+            }
+            None => None,
+        }
+    }
+}
+
+impl Schema {
+    /// The declared attribute of this name in any case.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What follows the URN: nothing, or the text after its colon.
+fn after_urn<'p>(path: &'p str, urn: &str) -> Option<&'p str> {
+    let (head, rest) = (path.get(..urn.len())?, path.get(urn.len()..)?);
+    if !head.eq_ignore_ascii_case(urn) {
+        return None;
+    }
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix(':').filter(|rest| !rest.is_empty()) }
+}
+
+fn split(path: &str) -> (&str, Option<&str>) {
+    path.split_once('.').map_or((path, None), |(name, sub)| (name, Some(sub)))
+}
+
+fn part<'s: 'p, 'p>(extension: Option<&'s Schema>, definition: &'s Attribute, sub: Option<&str>) -> Option<Found<'s, 'p>> {
+    let sub = match sub {
+        Some(sub) => Some(definition.sub(sub)?),
+        None => None,
+    };
+    Some(Found::Attribute { extension, name: &definition.name, definition, sub })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ENTERPRISE_USER, ResourceKind, SchemaError, SchemaSet, USER};
+    use super::*;
+
+    const FOLDERS: &str = "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName";
+    const METADATA: &str = "urn:ietf:params:scim:schemas:extension:2.0:Metadata";
+
+    fn custom(json: &str) -> Schema {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn set() -> SchemaSet {
+        let folders = format!(r#"{{"id":"{FOLDERS}","attributes":[{{"name":"folders","multiValued":true}}]}}"#);
+        let metadata = format!(r#"{{"id":"{METADATA}","freeForm":true}}"#);
+        SchemaSet::standard()
+            .with_extension(ResourceKind::User, custom(&folders))
+            .and_then(|set| set.with_extension(ResourceKind::User, custom(&metadata)))
+            .unwrap()
+    }
+
+    fn found(path: &str, profile: Profile) -> Option<String> {
+        let set = set();
+        set.of(ResourceKind::User).find(path, profile).map(|found| match found {
+            Found::Schema(schema) => schema.id.clone(),
+            Found::Attribute { extension, name, sub, .. } => {
+                let urn = extension.map(|schema| format!("{} ", schema.name)).unwrap_or_default();
+                let sub = sub.map(|sub| format!(".{}", sub.name)).unwrap_or_default();
+                format!("{urn}{name}{sub}")
+            }
+        })
+    }
+
+    #[test]
+    fn every_spelling_finds_its_attribute() {
+        let table = [
+            ("USERNAME", Some("userName")),
+            ("emails.VALUE", Some("emails.value")),
+            ("meta.Created", Some("meta.created")),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:name.familyName", Some("name.familyName")),
+            ("URN:ietf:params:scim:schemas:core:2.0:user:userName", Some("userName")),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value", Some("EnterpriseUser manager.value")),
+            (ENTERPRISE_USER, Some(ENTERPRISE_USER)),
+            (USER, Some(USER)),
+            ("urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName:folders", Some(" folders")),
+            ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:cost.centre", Some(" cost.centre")),
+            ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:", None),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User:department", None),
+            ("userName.value", None),
+            ("emails.", None),
+            ("", None),
+            ("urn:", None),
+            ("ürn", None),
+        ];
+        for (path, expected) in table {
+            assert_eq!(found(path, Profile::Lenient).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_extension_attribute_without_its_urn_is_found_by_the_lenient_profile_alone() {
+        assert_eq!(found("manager", Profile::Lenient).as_deref(), Some("EnterpriseUser manager"));
+        assert_eq!(found("manager", Profile::Strict), None);
+    }
+
+    #[test]
+    fn an_extension_that_cannot_work_is_refused_with_the_reason() {
+        let table = [
+            (r#"{"id":"acme","attributes":[{"name":"a"}]}"#, "is not a URN"),
+            (r#"{"id":"urn:a::b","attributes":[{"name":"a"}]}"#, "is not a URN"),
+            (r#"{"id":"urn:ietf:params:scim:schemas:extension:ENTERPRISE:2.0:User","attributes":[{"name":"a"}]}"#, "already defined"),
+            (r#"{"id":"urn:x:y"}"#, "1 to 100"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"1a"}]}"#, "not an attribute name"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"__proto__"}]}"#, "not an attribute name"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a"},{"name":"A"}]}"#, "defined twice"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a","uniqueness":"server"}]}"#, "uniqueness"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a","type":"complex"}]}"#, "subAttributes"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a","mutability":"readOnly"}]}"#, "readOnly"),
+        ];
+        for (json, reason) in table {
+            let error: SchemaError = SchemaSet::standard().with_extension(ResourceKind::User, custom(json)).unwrap_err();
+
+            assert!(error.to_string().contains(reason), "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Schemas are data: one definition of each attribute drives validation, discovery, projection, filter types and PATCH.
+//!
+//! The JSON form is that of RFC 7643, section 7, so a workspace's own extension is read from the same notation that
+//! `/Schemas` answers.
+
+mod build;
+mod builtin;
+mod extension;
+mod lookup;
+
+pub use extension::SchemaError;
+pub use lookup::Found;
+
+use serde::{Deserialize, Serialize};
+
+/// The schema of a user.
+pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// The extension for people of an organisation.
+pub const ENTERPRISE_USER: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+/// The schema of a group.
+pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+/// The schema of the service's own description.
+pub const SERVICE_PROVIDER_CONFIG: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+/// The schema of a resource type.
+pub const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
+/// The schema of a schema.
+pub const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
+
+/// The data type of an attribute (RFC 7643, section 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AttributeType {
+    /// Text.
+    #[default]
+    String,
+    /// `true` or `false`.
+    Boolean,
+    /// A real number.
+    Decimal,
+    /// A whole number.
+    Integer,
+    /// An instant, as RFC 3339 text.
+    DateTime,
+    /// A URI.
+    Reference,
+    /// Base64 text.
+    Binary,
+    /// Sub-attributes.
+    Complex,
+}
+
+/// Who may change an attribute, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mutability {
+    /// The server alone.
+    ReadOnly,
+    /// The client, at any time.
+    #[default]
+    ReadWrite,
+    /// The client, once.
+    Immutable,
+    /// The client, and nobody reads it. Lockstep keeps no such value: it is dropped where it comes in.
+    WriteOnly,
+}
+
+/// When an attribute is part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Returned {
+    /// Whatever the request says.
+    Always,
+    /// Never.
+    Never,
+    /// Unless the request leaves it out.
+    #[default]
+    Default,
+    /// Where the request names it.
+    Request,
+}
+
+/// Among what an attribute's value is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Uniqueness {
+    /// Nothing.
+    #[default]
+    None,
+    /// The resources of its type in one workspace.
+    Server,
+    /// Everything.
+    Global,
+}
+
+/// One attribute and everything that is to be known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attribute {
+    /// The canonical spelling. Names are compared without case.
+    pub name: String,
+    /// The data type.
+    #[serde(rename = "type", default)]
+    pub kind: AttributeType,
+    /// Whether the value is a list.
+    #[serde(default)]
+    pub multi_valued: bool,
+    /// One sentence for the admin who maps it.
+    #[serde(default)]
+    pub description: String,
+    /// Whether a resource cannot be without it.
+    #[serde(default)]
+    pub required: bool,
+    /// The usual values, as `/Schemas` announces them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canonical_values: Vec<String>,
+    /// Whether text is compared exactly.
+    #[serde(default)]
+    pub case_exact: bool,
+    /// Who may change it.
+    #[serde(default)]
+    pub mutability: Mutability,
+    /// When it is answered.
+    #[serde(default)]
+    pub returned: Returned,
+    /// Among what it is unique.
+    #[serde(default)]
+    pub uniqueness: Uniqueness,
+    /// What a reference points to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_types: Vec<String>,
+    /// The parts of a complex attribute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sub_attributes: Vec<Attribute>,
+}
+
+impl Attribute {
+    /// The sub-attribute of this name in any case.
+    #[must_use]
+    pub fn sub(&self, name: &str) -> Option<&Attribute> {
+        self.sub_attributes.iter().find(|sub| sub.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Tells whether it stands for any name of a free-form extension.
+    #[must_use]
+    pub fn is_free_form(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// Tells whether it has sub-attributes.
+    #[must_use]
+    pub fn is_complex(&self) -> bool {
+        self.kind == AttributeType::Complex
+    }
+}
+
+/// A schema: a URN and its attributes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Schema {
+    /// The URN. It may have dots in it.
+    pub id: String,
+    /// The short name.
+    #[serde(default)]
+    pub name: String,
+    /// One sentence.
+    #[serde(default)]
+    pub description: String,
+    /// The attributes.
+    #[serde(default)]
+    pub attributes: Vec<Attribute>,
+    /// Whether every other name is an attribute too, with a value that is kept as text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub free_form: bool,
+}
+
+/// The resources that a provider writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ResourceKind {
+    /// A person.
+    User,
+    /// A group of people.
+    Group,
+}
+
+impl ResourceKind {
+    /// The resource type's name, which is its id too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+        }
+    }
+
+    /// The endpoint below the base URL.
+    #[must_use]
+    pub fn endpoint(self) -> &'static str {
+        match self {
+            Self::User => "/Users",
+            Self::Group => "/Groups",
+        }
+    }
+}
+
+/// Everything that one resource type may carry: common attributes, its core schema and its extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceSchema {
+    kind: ResourceKind,
+    common: Vec<Attribute>,
+    core: Schema,
+    extensions: Vec<Schema>,
+}
+
+impl ResourceSchema {
+    /// The resource type.
+    #[must_use]
+    pub fn kind(&self) -> ResourceKind {
+        self.kind
+    }
+
+    /// `schemas`, `id`, `externalId` and `meta`, which every resource has.
+    #[must_use]
+    pub fn common(&self) -> &[Attribute] {
+        &self.common
+    }
+
+    /// The core schema.
+    #[must_use]
+    pub fn core(&self) -> &Schema {
+        &self.core
+    }
+
+    /// The extensions, the built-in one first.
+    #[must_use]
+    pub fn extensions(&self) -> &[Schema] {
+        &self.extensions
+    }
+}
+
+/// The schemas of one workspace. Build it once and share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaSet {
+    user: ResourceSchema,
+    group: ResourceSchema,
+}
+
+impl SchemaSet {
+    /// The built-in schemas alone.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            user: ResourceSchema {
+                kind: ResourceKind::User,
+                common: builtin::common(),
+                core: builtin::user(),
+                extensions: vec![builtin::enterprise_user()],
+            },
+            group: ResourceSchema {
+                kind: ResourceKind::Group,
+                common: builtin::common(),
+                core: builtin::group(),
+                extensions: Vec::new(),
+            },
+        }
+    }
+
+    /// The schemas of one resource type.
+    #[must_use]
+    pub fn of(&self, kind: ResourceKind) -> &ResourceSchema {
+        match kind {
+            ResourceKind::User => &self.user,
+            ResourceKind::Group => &self.group,
+        }
+    }
+
+    /// Adds a workspace's own extension.
+    pub fn with_extension(mut self, kind: ResourceKind, schema: Schema) -> Result<Self, SchemaError> {
+        let resource = match kind {
+            ResourceKind::User => &mut self.user,
+            ResourceKind::Group => &mut self.group,
+        };
+        resource.extensions.push(extension::checked(schema, resource)?);
+        Ok(self)
+    }
+
+    /// Every schema that `/Schemas` answers, each once.
+    #[must_use]
+    pub fn published(&self) -> Vec<Schema> {
+        let mut all: Vec<Schema> = Vec::new();
+        for resource in [&self.user, &self.group] {
+            for schema in std::iter::once(&resource.core).chain(&resource.extensions) {
+                if !all.iter().any(|known| known.id == schema.id) {
+                    all.push(schema.clone());
+                }
+            }
+        }
+        all.extend(builtin::service_schemas());
+        all
+    }
+}

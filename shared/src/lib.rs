@@ -1,0 +1,14 @@
+//! What the gateway and the provisioner must agree on: identifiers, records, the store, the bus and the one road by which
+//! access ends. It holds no policy of either program.
+
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod id;
+pub mod model;
+pub mod revoke;
+pub mod secret;
+pub mod session;
+pub mod store;
+pub mod telemetry;

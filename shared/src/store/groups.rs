@@ -1,0 +1,299 @@
+//! Groups. Their attributes are a document, their members are rows; a change locks the group's row, so that changes of one
+//! group follow each other.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+use sqlx::any::AnyRow;
+
+use super::{
+    Settlement, Store, StoreError,
+    error::EditError,
+    members,
+    row::{Columns, to_json},
+    tx::Tx,
+};
+use crate::{
+    id::{GroupId, UserId, WorkspaceId},
+    model::{
+        audit::Actor,
+        group::{Group, GroupProfile, MemberChange},
+        revocation::{Draft, Scope, Seq},
+        text::fold,
+    },
+};
+
+/// The columns of a group, in every statement that reads one.
+macro_rules! group_columns {
+    () => {
+        "workspace_id, id, display_name, external_id, attributes, version, changed_seq, created_at, updated_at"
+    };
+}
+
+const INSERT: &str = "
+    INSERT INTO groups (workspace_id, id, display_name, display_name_key, external_id, attributes, version, changed_seq, created_at,
+        updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $7)";
+const ONE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id = $2");
+const BY_NAME: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND display_name_key = $2");
+const BY_EXTERNAL_ID: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND external_id = $2");
+const BY_MEMBER: &str = concat!(
+    "SELECT ",
+    group_columns!(),
+    " FROM groups WHERE workspace_id = $1 AND id IN
+        (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2) ORDER BY id"
+);
+const AFTER: &str =
+    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+const PAGE: &str =
+    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
+const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
+const LOCK: &str = concat!(
+    "UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ",
+    group_columns!()
+);
+const UPDATE: &str = "
+    UPDATE groups SET display_name = $3, display_name_key = $4, external_id = $5, attributes = $6, updated_at = $7
+    WHERE workspace_id = $1 AND id = $2";
+const SET_CHANGED: &str = "UPDATE groups SET changed_seq = $3 WHERE workspace_id = $1 AND id = $2";
+const CLEAR_MEMBERS: &str = "DELETE FROM group_members WHERE workspace_id = $1 AND group_id = $2";
+const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = $1 AND member_id = $2";
+const DELETE: &str = "DELETE FROM groups WHERE workspace_id = $1 AND id = $2";
+const BURY: &str = "
+    INSERT INTO group_tombstones (workspace_id, id, changed_seq, deleted_at) VALUES ($1, $2, $3, $4)";
+const TOMBSTONE: &str = "SELECT changed_seq FROM group_tombstones WHERE workspace_id = $1 AND id = $2";
+
+/// More people than this in one change are named by their workspace instead: each of its sessions reads its person again.
+const NAMED_AT_MOST: usize = 200;
+
+/// What an indexed look-up goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupMatch {
+    /// By id.
+    Id(String),
+    /// By display name, as [`fold`] compares.
+    DisplayName(String),
+    /// By the provider's own name.
+    ExternalId(String),
+    /// By a member's id.
+    Member(String),
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupDeletion {
+    /// The group was there and is gone.
+    Now(Settlement),
+    /// It had been deleted before; the answer still waits for what that took away.
+    Before(Settlement),
+    /// There never was such a group in this workspace.
+    Never,
+}
+
+impl Store {
+    /// Creates a group with these members.
+    pub async fn create_group(
+        &self,
+        workspace: &WorkspaceId,
+        profile: GroupProfile,
+        member_ids: Vec<String>,
+        actor: &Actor,
+    ) -> Result<(Group, Settlement), StoreError> {
+        let mut tx = self.begin().await?;
+        let now = tx.now();
+        let mut group = Group {
+            workspace: workspace.clone(),
+            id: GroupId::new(),
+            profile,
+            version: 1,
+            changed_seq: Seq::default(),
+            created_at: now,
+            updated_at: now,
+        };
+        sqlx::query(INSERT)
+            .bind(workspace.as_str())
+            .bind(group.id.as_str())
+            .bind(&group.profile.display_name)
+            .bind(fold(&group.profile.display_name))
+            .bind(&group.profile.external_id)
+            .bind(to_json("group", &group.profile.attributes)?)
+            .bind(now.0)
+            .execute(tx.on())
+            .await?;
+        let touched = members::change(&mut tx, workspace, &group.id, &[MemberChange::Add(member_ids)]).await?;
+        tx.audit(workspace, actor, "group.created", group.id.as_str(), &json!({ "members": touched.len() })).await?;
+        let settlement = append_changed(&mut tx, workspace, touched, "group.created").await?;
+        note_changed(&mut tx, &mut group, &settlement).await?;
+        tx.commit().await?;
+        Ok((group, settlement))
+    }
+
+    /// Reads one group, without its members.
+    pub async fn group(&self, workspace: &WorkspaceId, id: &GroupId) -> Result<Option<Group>, StoreError> {
+        let row = sqlx::query(ONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The groups that an indexed value names.
+    pub async fn groups_matching(&self, workspace: &WorkspaceId, by: &GroupMatch) -> Result<Vec<Group>, StoreError> {
+        let (statement, key) = match by {
+            GroupMatch::Id(id) => (ONE, id.clone()),
+            GroupMatch::DisplayName(name) => (BY_NAME, fold(name)),
+            GroupMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone()),
+            GroupMatch::Member(id) => (BY_MEMBER, id.clone()),
+        };
+        let rows = sqlx::query(statement).bind(workspace.as_str()).bind(key).fetch_all(&self.pool).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The groups behind `after` in the order of ids, which is that of their creation.
+    pub async fn groups_after(&self, workspace: &WorkspaceId, after: Option<&GroupId>, limit: u32) -> Result<Vec<Group>, StoreError> {
+        let rows = sqlx::query(AFTER)
+            .bind(workspace.as_str())
+            .bind(after.map_or("", GroupId::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The groups of a page in the same order.
+    pub async fn groups_page(&self, workspace: &WorkspaceId, offset: u64, limit: u32) -> Result<Vec<Group>, StoreError> {
+        let rows = sqlx::query(PAGE)
+            .bind(workspace.as_str())
+            .bind(i64::from(limit))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How many groups the workspace has.
+    pub async fn count_groups(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        let row = sqlx::query(COUNT).bind(workspace.as_str()).fetch_one(&self.pool).await?;
+        Ok(u64::try_from(Columns::of(&row, "count").number("total")?).unwrap_or(0))
+    }
+
+    /// Changes a group by a pure edit of the current record and by steps of membership, all or nothing. What changes nothing
+    /// writes nothing, but still waits for what an earlier request took away.
+    pub async fn update_group<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &GroupId,
+        actor: &Actor,
+        edit: impl FnOnce(&Group) -> Result<(GroupProfile, Vec<MemberChange>), E>,
+    ) -> Result<(Group, Settlement), EditError<E>> {
+        let mut tx = self.begin().await?;
+        let before = lock(&mut tx, workspace, id).await?;
+        let (profile, steps) = edit(&before).map_err(EditError::Refused)?;
+        let mut touched = members::change(&mut tx, workspace, id, &steps).await?;
+        if profile == before.profile && touched.is_empty() {
+            tx.roll_back().await?;
+            let settlement = Settlement::of_earlier(before.changed_seq);
+            return Ok((before, settlement));
+        }
+        let mut after = Group { profile, version: before.version + 1, updated_at: tx.now(), ..before.clone() };
+        write(&mut tx, &after).await?;
+        let detail = json!({ "memberships_changed": touched.len() });
+        tx.audit(workspace, actor, "group.changed", id.as_str(), &detail).await?;
+        if before.profile.display_name != after.profile.display_name {
+            touched.extend(members::all(&mut tx, workspace, id).await?);
+        }
+        let settlement = append_changed(&mut tx, workspace, touched, "group.changed").await?;
+        note_changed(&mut tx, &mut after, &settlement).await?;
+        tx.commit().await?;
+        Ok((after, settlement))
+    }
+
+    /// Deletes a group and its memberships.
+    pub async fn delete_group(&self, workspace: &WorkspaceId, id: &GroupId, actor: &Actor) -> Result<GroupDeletion, StoreError> {
+        let mut tx = self.begin().await?;
+        match lock(&mut tx, workspace, id).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound(_)) => {
+                let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+                let Some(grave) = grave else { return Ok(GroupDeletion::Never) };
+                let changed = Seq(Columns::of(&grave, "tombstone").number("changed_seq")?);
+                return Ok(GroupDeletion::Before(Settlement::of_earlier(changed)));
+            }
+            Err(error) => return Err(error),
+        }
+        let touched: HashSet<String> = members::all(&mut tx, workspace, id).await?.into_iter().collect();
+        for statement in [CLEAR_MEMBERS, CLEAR_MEMBERSHIPS, DELETE] {
+            sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
+        }
+        tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
+        let now = tx.now().0;
+        let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?;
+        sqlx::query(BURY).bind(workspace.as_str()).bind(id.as_str()).bind(settlement.through.0).bind(now).execute(tx.on()).await?;
+        tx.commit().await?;
+        Ok(GroupDeletion::Now(settlement))
+    }
+}
+
+/// Tells the sessions of everybody whose groups changed to read their person again. Ids that are no user's cannot have sessions.
+async fn append_changed(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    touched: HashSet<String>,
+    reason: &'static str,
+) -> Result<Settlement, StoreError> {
+    let mut ids: Vec<UserId> = touched.iter().filter_map(|id| UserId::parse(id).ok()).collect();
+    if ids.is_empty() {
+        return Ok(Settlement::default());
+    }
+    let scopes = if ids.len() > NAMED_AT_MOST {
+        vec![Scope::Workspace]
+    } else {
+        ids.sort_unstable();
+        ids.into_iter().map(|id| Scope::User { id }).collect()
+    };
+    tx.append(Draft::changed(workspace, scopes, reason)).await
+}
+
+async fn note_changed(tx: &mut Tx, group: &mut Group, settlement: &Settlement) -> Result<(), StoreError> {
+    if settlement.through > group.changed_seq {
+        group.changed_seq = settlement.through;
+        let seq = group.changed_seq.0;
+        sqlx::query(SET_CHANGED).bind(group.workspace.as_str()).bind(group.id.as_str()).bind(seq).execute(tx.on()).await?;
+    }
+    Ok(())
+}
+
+async fn lock(tx: &mut Tx, workspace: &WorkspaceId, id: &GroupId) -> Result<Group, StoreError> {
+    let row = sqlx::query(LOCK).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+    let mut group = row.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("group"))?;
+    group.version -= 1;
+    Ok(group)
+}
+
+async fn write(tx: &mut Tx, after: &Group) -> Result<(), StoreError> {
+    sqlx::query(UPDATE)
+        .bind(after.workspace.as_str())
+        .bind(after.id.as_str())
+        .bind(&after.profile.display_name)
+        .bind(fold(&after.profile.display_name))
+        .bind(&after.profile.external_id)
+        .bind(to_json("group", &after.profile.attributes)?)
+        .bind(after.updated_at.0)
+        .execute(tx.on())
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Group, StoreError> {
+    let columns = Columns::of(row, "group");
+    Ok(Group {
+        workspace: columns.parsed("workspace_id")?,
+        id: columns.parsed("id")?,
+        profile: GroupProfile {
+            display_name: columns.text("display_name")?,
+            external_id: columns.optional_text("external_id")?,
+            attributes: columns.json::<Map<String, Value>>("attributes")?,
+        },
+        version: columns.number("version")?,
+        changed_seq: Seq(columns.number("changed_seq")?),
+        created_at: columns.time("created_at")?,
+        updated_at: columns.time("updated_at")?,
+    })
+}

@@ -1,0 +1,184 @@
+//! Group membership as rows: adding or removing costs what is added or removed, never the size of the group.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use sqlx::AssertSqlSafe;
+
+use super::{Store, StoreError, row::Columns, tx::Tx};
+use crate::{
+    id::{GroupId, UserId, WorkspaceId},
+    model::group::{Member, MemberChange},
+};
+
+const OF_GROUP: &str = "
+    SELECT m.member_id, u.user_name, g.display_name FROM group_members m
+    LEFT JOIN users u ON u.workspace_id = m.workspace_id AND u.id = m.member_id
+    LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
+    WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
+const IDS: &str = "SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2";
+const OF_USERS: &str = "
+    SELECT m.member_id, g.id, g.display_name FROM group_members m
+    JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
+    WHERE m.workspace_id = $1 AND m.member_id >= $2 AND m.member_id <= $3 ORDER BY g.display_name_key, g.id";
+
+/// Rows in one statement. 128 keeps well under the parameter limits of both engines.
+const BATCH: usize = 128;
+
+/// `INSERT … VALUES ($1, $2, $3), ($1, $2, $4), …`: built once, out of constants alone.
+static INSERT_BATCH: LazyLock<String> = LazyLock::new(|| insert_text(BATCH));
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_text(1));
+static DELETE_BATCH: LazyLock<String> = LazyLock::new(|| delete_text(BATCH));
+static DELETE_ONE: LazyLock<String> = LazyLock::new(|| delete_text(1));
+
+fn insert_text(rows: usize) -> String {
+    let values: Vec<String> = (0..rows).map(|row| format!("($1, $2, ${})", row + 3)).collect();
+    format!(
+        "INSERT INTO group_members (workspace_id, group_id, member_id) VALUES {}
+         ON CONFLICT (workspace_id, group_id, member_id) DO NOTHING RETURNING member_id",
+        values.join(", ")
+    )
+}
+
+fn delete_text(rows: usize) -> String {
+    let values: Vec<String> = (0..rows).map(|row| format!("${}", row + 3)).collect();
+    format!(
+        "DELETE FROM group_members WHERE workspace_id = $1 AND group_id = $2 AND member_id IN ({}) RETURNING member_id",
+        values.join(", ")
+    )
+}
+
+/// A group that a person is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRef {
+    /// The group.
+    pub id: GroupId,
+    /// Its name.
+    pub display_name: String,
+}
+
+impl Store {
+    /// The members of a group behind `after` in the order of their ids.
+    pub async fn members(
+        &self,
+        workspace: &WorkspaceId,
+        group: &GroupId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Member>, StoreError> {
+        let rows = sqlx::query(OF_GROUP)
+            .bind(workspace.as_str())
+            .bind(group.as_str())
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns::of(row, "member");
+                let group_name = columns.optional_text("display_name")?;
+                let is_group = group_name.is_some();
+                Ok(Member { id: columns.text("member_id")?, display: group_name.or(columns.optional_text("user_name")?), is_group })
+            })
+            .collect()
+    }
+
+    /// The groups that a person is in.
+    pub async fn groups_of(&self, workspace: &WorkspaceId, user: &UserId) -> Result<Vec<GroupRef>, StoreError> {
+        let pairs = self.groups_of_range(workspace, user, user).await?;
+        Ok(pairs.into_iter().map(|(_, group)| group).collect())
+    }
+
+    /// The memberships of everybody whose id lies from `first` to `last`: one query for a page of users.
+    pub async fn groups_of_range(
+        &self,
+        workspace: &WorkspaceId,
+        first: &UserId,
+        last: &UserId,
+    ) -> Result<Vec<(String, GroupRef)>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        groups_between(&mut connection, workspace, first, last).await
+    }
+}
+
+pub(super) async fn groups_between(
+    on: &mut sqlx::AnyConnection,
+    workspace: &WorkspaceId,
+    first: &UserId,
+    last: &UserId,
+) -> Result<Vec<(String, GroupRef)>, StoreError> {
+    let rows = sqlx::query(OF_USERS).bind(workspace.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(on).await?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of(row, "membership");
+            Ok((columns.text("member_id")?, GroupRef { id: columns.parsed("id")?, display_name: columns.text("display_name")? }))
+        })
+        .collect()
+}
+
+/// Carries out the steps in their order; the answer names whose membership is not as it was, without repetition.
+pub(super) async fn change(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    group: &GroupId,
+    changes: &[MemberChange],
+) -> Result<HashSet<String>, StoreError> {
+    let mut touched = HashSet::new();
+    for step in changes {
+        let moved = match step {
+            MemberChange::Add(ids) => rows(tx, workspace, group, ids, &INSERT_BATCH, &INSERT_ONE).await?,
+            MemberChange::Remove(ids) => rows(tx, workspace, group, ids, &DELETE_BATCH, &DELETE_ONE).await?,
+            MemberChange::Replace(ids) => {
+                let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+                let gone: Vec<String> = all(tx, workspace, group).await?.into_iter().filter(|id| !wanted.contains(id.as_str())).collect();
+                let mut moved = rows(tx, workspace, group, &gone, &DELETE_BATCH, &DELETE_ONE).await?;
+                moved.extend(rows(tx, workspace, group, ids, &INSERT_BATCH, &INSERT_ONE).await?);
+                moved
+            }
+        };
+        for id in moved {
+            // Added and removed again within one request is as it was.
+            if !touched.remove(&id) {
+                touched.insert(id);
+            }
+        }
+    }
+    Ok(touched)
+}
+
+/// Every member's id.
+pub(super) async fn all(tx: &mut Tx, workspace: &WorkspaceId, group: &GroupId) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(IDS).bind(workspace.as_str()).bind(group.as_str()).fetch_all(tx.on()).await?;
+    rows.iter().map(|row| Columns::of(row, "member").text("member_id")).collect()
+}
+
+async fn rows(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    group: &GroupId,
+    ids: &[String],
+    batch: &'static str,
+    one: &'static str,
+) -> Result<Vec<String>, StoreError> {
+    // Once each and in one order: repeated rows cannot meet in one statement, and two requests cannot lock each other out.
+    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut moved = Vec::new();
+    let mut batches = ids.chunks_exact(BATCH);
+    for chunk in &mut batches {
+        moved.extend(run(tx, workspace, group, chunk, batch).await?);
+    }
+    for id in batches.remainder() {
+        moved.extend(run(tx, workspace, group, std::slice::from_ref(id), one).await?);
+    }
+    Ok(moved)
+}
+
+async fn run(tx: &mut Tx, workspace: &WorkspaceId, group: &GroupId, ids: &[&str], text: &'static str) -> Result<Vec<String>, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(text)).bind(workspace.as_str()).bind(group.as_str());
+    for id in ids {
+        query = query.bind(*id);
+    }
+    let rows = query.fetch_all(tx.on()).await?;
+    rows.iter().map(|row| Columns::of(row, "member").text("member_id")).collect()
+}

@@ -1,0 +1,36 @@
+//! The database: PostgreSQL, or SQLite for one machine. One SQL text serves both (TEXT and BIGINT columns, `$n` parameters,
+//! every statement a constant), and every method takes the workspace that it may touch.
+
+mod audit;
+mod connections;
+mod domains;
+mod error;
+mod groups;
+mod keys;
+mod members;
+mod open;
+mod passwords;
+mod people;
+mod replicas;
+mod revocations;
+mod row;
+mod sessions;
+mod tokens;
+mod tx;
+mod users;
+mod workspaces;
+
+
+pub use connections::{ConnectionDetails, NewConnection};
+pub use domains::Domain;
+pub use error::{EditError, StoreError};
+pub use groups::{GroupDeletion, GroupMatch};
+pub use keys::KeyPurpose;
+pub use members::GroupRef;
+pub use open::{Engine, SchemaState, Store, StoreOptions};
+pub use passwords::PasswordAccount;
+pub use people::{ClaimSource, Freshness, Refusal, SignedIn};
+pub use replicas::{Renewal, Replica, ReplicaState};
+pub use revocations::Rows;
+pub use tx::Settlement;
+pub use users::{Deletion, NewUser, UserMatch};

@@ -1,0 +1,183 @@
+//! Opens the database, brings its schema up to date and hands out connections.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use sqlx::{
+    AnyPool, Executor as _, SqlSafeStr as _,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tokio::sync::Semaphore;
+
+use super::{StoreError, tx::Tx};
+use crate::{clock::SharedClock, secret::Sealer};
+
+/// The steps of the schema, in their order; a step that has been released is never edited.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let step = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![step(1, "initial", include_str!("../../migrations/0001_initial.sql"))])
+});
+
+/// PostgreSQL sorts by the language of the cluster unless told otherwise; SQLite knows `binary` already.
+const CREATE_COLLATION: &str = r#"CREATE COLLATION IF NOT EXISTS "binary" (provider = libc, locale = 'C')"#;
+const SQLITE_SETTINGS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA busy_timeout = 10000;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA journal_size_limit = 67108864;
+";
+const POSTGRES_SETTINGS: &str = "
+    SET application_name = 'lockstep';
+    SET statement_timeout = '30s';
+    SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '30s';
+";
+const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
+
+/// Which database it is. Only opening, beginning and the collation differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// One file on this machine.
+    Sqlite,
+    /// PostgreSQL 13 and later.
+    Postgres,
+}
+
+/// How to open the database.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `sqlite:///path` or `postgres://…`.
+    pub url: String,
+    /// The most connections to hold.
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl StoreOptions {
+    /// The defaults for a database at `url`: 16 connections, 5 s to get one.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: 16, acquire_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// Whether the schema is the one that this program was built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaState {
+    /// It is.
+    Current,
+    /// Steps are missing: run `provisioner migrate`.
+    Behind,
+    /// A newer program has migrated it.
+    Ahead,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) pool: AnyPool,
+    pub(super) engine: Engine,
+    pub(super) clock: SharedClock,
+    pub(super) sealer: Arc<Sealer>,
+    /// SQLite has one writer at a time: our writers queue here in their order instead of polling for its lock.
+    writer: Option<Arc<Semaphore>>,
+}
+
+impl Store {
+    /// Opens the database without waiting for it; the first use does.
+    pub fn open(options: &StoreOptions, clock: SharedClock, sealer: Sealer) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let engine = if options.url.starts_with("sqlite:") { Engine::Sqlite } else { Engine::Postgres };
+        let url = match engine {
+            Engine::Sqlite if !options.url.contains("mode=") => {
+                format!("{}{}mode=rwc", options.url, if options.url.contains('?') { '&' } else { '?' })
+            }
+            Engine::Sqlite | Engine::Postgres => options.url.clone(),
+        };
+        let connect: AnyConnectOptions = url.parse()?;
+        let connect = sqlx::ConnectOptions::disable_statement_logging(connect);
+        let settings = match engine {
+            Engine::Sqlite => SQLITE_SETTINGS,
+            Engine::Postgres => POSTGRES_SETTINGS,
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .after_connect(move |connection, _| Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) }))
+            .connect_lazy_with(connect);
+        let writer = (engine == Engine::Sqlite).then(|| Arc::new(Semaphore::new(1)));
+        Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Brings the schema up to date. Programs that start together take turns.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        if self.engine == Engine::Postgres {
+            // Two sessions that create it at once can both miss it and one then fails: that one finds it made.
+            let created = self.pool.execute(sqlx::raw_sql(CREATE_COLLATION)).await;
+            if created.is_err() {
+                self.pool.execute(sqlx::raw_sql(CREATE_COLLATION)).await?;
+            }
+        }
+        MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration)?;
+        self.begin_log().await
+    }
+
+    /// Whether the schema is the one that this program was built for.
+    pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        self.ping().await?;
+        let applied: i64 = sqlx::query_scalar(APPLIED).fetch_one(&self.pool).await.unwrap_or(0);
+        let known = i64::try_from(MIGRATIONS.iter().count()).unwrap_or(i64::MAX);
+        Ok(match applied.cmp(&known) {
+            std::cmp::Ordering::Less => SchemaState::Behind,
+            std::cmp::Ordering::Equal => SchemaState::Current,
+            std::cmp::Ordering::Greater => SchemaState::Ahead,
+        })
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.execute(sqlx::raw_sql("SELECT 1")).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, after what is under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        let turn = match &self.writer {
+            Some(writer) => Some(writer.clone().acquire_owned().await.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolClosed))?),
+            None => None,
+        };
+        let statement = match self.engine {
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN",
+        };
+        Ok(Tx::new(self.pool.begin_with(statement).await?, turn, self.clock.now()))
+    }
+
+    /// Begins a transaction whose reads all see one moment.
+    pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {
+        let statement = match self.engine {
+            Engine::Sqlite => "BEGIN",
+            Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(self.pool.begin_with(statement).await?)
+    }
+}

@@ -1,0 +1,275 @@
+//! Signing in, as the store sees it: one snapshot in which workspace, connection, link and person are all good, or a reason
+//! why not. Signing in never re-activates anybody and never changes an existing link.
+
+use serde_json::json;
+
+use super::{
+    Store, StoreError,
+    members::groups_between,
+    row::Columns,
+    tx::Tx,
+    users::UserMatch,
+};
+use crate::{
+    id::{ConnectionId, Generation, UserId, WorkspaceId},
+    model::{
+        audit::Actor,
+        connection::{Connection, ConnectionState, Link},
+        revocation::{Head, Seq},
+        session::ProviderIdentity,
+        text::EmailAddress,
+        user::{LoginMethod, Origin, Person, User},
+        workspace::{Workspace, WorkspaceState},
+    },
+};
+
+const LINKED: &str = "
+    SELECT user_id FROM links WHERE workspace_id = $1 AND connection_id = $2 AND issuer = $3 AND subject = $4";
+const LINK_OF_USER: &str = "SELECT subject FROM links WHERE workspace_id = $1 AND user_id = $2 AND connection_id = $3";
+const ADD_LINK: &str = "
+    INSERT INTO links (workspace_id, connection_id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// Why somebody whom the provider vouches for does not get in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The workspace does not exist or is suspended.
+    #[error("the workspace is closed")]
+    WorkspaceClosed,
+    /// The connection is a draft, disabled, gone, or has another issuer than when the sign-in began.
+    #[error("the connection is not in use")]
+    ConnectionClosed,
+    /// Nobody is provisioned who fits the connection's link rule.
+    #[error("nobody is provisioned for this identity")]
+    NotProvisioned,
+    /// The person is provisioned but not active.
+    #[error("the person is deactivated")]
+    Deactivated,
+    /// The link rule needs a claim that the provider did not send.
+    #[error("the provider did not send the claim that the link rule needs")]
+    ClaimMissing,
+    /// The link rule is `email`, and the address is not verified or its domain is not proven.
+    #[error("the e-mail address is not verified in a domain that the workspace owns")]
+    EmailNotProven,
+    /// The person is linked to another subject of this connection already.
+    #[error("the person is linked to another identity of this connection")]
+    LinkedToAnother,
+    /// The person signs in with a password.
+    #[error("the person's login method is password")]
+    UsesPassword,
+    /// The person signs in through the provider, or the workspace demands SSO of them.
+    #[error("the person must use SSO")]
+    MustUseSso,
+    /// The password was changed or taken away while it was checked.
+    #[error("the password is no longer valid")]
+    PasswordGone,
+}
+
+/// The claims that link rules look at.
+pub trait ClaimSource {
+    /// A claim's text value.
+    fn text_claim(&self, name: &str) -> Option<String>;
+    /// The address, only if the provider says that it verified it.
+    fn verified_email(&self) -> Option<EmailAddress>;
+}
+
+/// How fresh attributes are: the head of the log in the snapshot that they were read in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshness {
+    /// The log's incarnation.
+    pub generation: Generation,
+    /// Where it ended.
+    pub seq: Seq,
+}
+
+impl From<Head> for Freshness {
+    fn from(head: Head) -> Self {
+        Self { generation: head.generation, seq: head.seq }
+    }
+}
+
+/// Somebody who may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The person.
+    pub user: UserId,
+    /// What apps see of them.
+    pub person: Person,
+    /// How fresh that is.
+    pub fresh: Freshness,
+    /// Whether this sign-in made the link.
+    pub linked_now: bool,
+}
+
+impl Store {
+    /// Decides whether the person whom the provider vouches for may come in, and links them on the first time. `Ok(Err(…))` is a
+    /// refusal that the person and their admin are told; it is in the audit trail.
+    pub async fn sign_in_by_sso(
+        &self,
+        workspace: &WorkspaceId,
+        identity: &ProviderIdentity,
+        claims: &(dyn ClaimSource + Sync),
+    ) -> Result<Result<SignedIn, Refusal>, StoreError> {
+        let mut tx = self.begin().await?;
+        let outcome = admit_by_sso(&mut tx, workspace, identity, claims).await?;
+        let (action, target, detail) = match &outcome {
+            Ok(signed_in) => ("session.signed_in", signed_in.user.as_str(), json!({ "connection": identity.connection })),
+            Err(refusal) => {
+                ("session.refused", identity.connection.as_str(), json!({ "reason": refusal.to_string(), "subject": identity.subject }))
+            }
+        };
+        if outcome == Err(Refusal::WorkspaceClosed) && self.workspace(workspace).await?.is_none() {
+            return Ok(outcome);
+        }
+        let actor = outcome.as_ref().map_or_else(|_| Actor::user(""), |signed_in| Actor::user(&signed_in.user));
+        tx.audit(workspace, &actor, action, target, &detail).await?;
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// What apps see of a person now, and how fresh that is; `None` if there is no such active person or the workspace is closed.
+    pub async fn person(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<(Person, Freshness)>, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let head = Self::head_on(&mut snapshot).await?;
+        let open = Self::workspace_on(&mut snapshot, workspace).await?.is_some_and(|found| found.state == WorkspaceState::Active);
+        let user = Self::user_on(&mut snapshot, workspace, id).await?.filter(|user| open && user.profile.active);
+        let Some(user) = user else { return Ok(None) };
+        let person = person_on(&mut snapshot, &user).await?;
+        snapshot.rollback().await?;
+        Ok(Some((person, head.into())))
+    }
+
+    /// Links a person to an identity by an admin's or operator's word.
+    pub async fn link(&self, workspace: &WorkspaceId, identity: &ProviderIdentity, user: &UserId, actor: &Actor) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        add_link(&mut tx, workspace, identity, user, actor).await?;
+        tx.commit().await
+    }
+}
+
+async fn admit_by_sso(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    identity: &ProviderIdentity,
+    claims: &(dyn ClaimSource + Sync),
+) -> Result<Result<SignedIn, Refusal>, StoreError> {
+    // Read before anything that it vouches for: a change that commits in between is newer than this and makes the session read again.
+    let fresh = Store::head_on(tx.on()).await?.into();
+    let connection = match open_connection(tx, workspace, &identity.connection, &identity.issuer).await? {
+        Ok(connection) => connection,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let linked = sqlx::query(LINKED)
+        .bind(workspace.as_str())
+        .bind(identity.connection.as_str())
+        .bind(&identity.issuer)
+        .bind(&identity.subject)
+        .fetch_optional(tx.on())
+        .await?;
+    let (id, linked_now) = match linked {
+        Some(row) => (Columns::of(&row, "link").parsed("user_id")?, false),
+        None => match first_link(tx, workspace, &connection, claims).await? {
+            Ok(id) => (id, true),
+            Err(refusal) => return Ok(Err(refusal)),
+        },
+    };
+    let Some(user) = Store::user_on(tx.on(), workspace, &id).await? else {
+        return Ok(Err(Refusal::NotProvisioned));
+    };
+    if !user.profile.active {
+        return Ok(Err(Refusal::Deactivated));
+    }
+    if user.login_method != LoginMethod::Sso {
+        return Ok(Err(Refusal::UsesPassword));
+    }
+    if linked_now {
+        if has_link(tx, workspace, &id, &identity.connection).await? {
+            return Ok(Err(Refusal::LinkedToAnother));
+        }
+        add_link(tx, workspace, identity, &id, &Actor::user(&id)).await?;
+    }
+    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, fresh, user: id, linked_now }))
+}
+
+async fn open_connection(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    id: &ConnectionId,
+    issuer: &str,
+) -> Result<Result<Connection, Refusal>, StoreError> {
+    if open_workspace(tx, workspace).await?.is_none() {
+        return Ok(Err(Refusal::WorkspaceClosed));
+    }
+    let connection = Store::connection_on(tx.on(), workspace, id).await?;
+    Ok(connection
+        .filter(|connection| connection.state == ConnectionState::Active && connection.issuer.as_deref() == Some(issuer))
+        .ok_or(Refusal::ConnectionClosed))
+}
+
+async fn open_workspace(tx: &mut Tx, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+    Ok(Store::workspace_on(tx.on(), workspace).await?.filter(|found| found.state == WorkspaceState::Active))
+}
+
+async fn first_link(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    connection: &Connection,
+    claims: &(dyn ClaimSource + Sync),
+) -> Result<Result<UserId, Refusal>, StoreError> {
+    let by = match &connection.link {
+        Link::ExternalId { claim } => match claims.text_claim(claim) {
+            Some(value) => UserMatch::ExternalId(value),
+            None => return Ok(Err(Refusal::ClaimMissing)),
+        },
+        Link::Email => match claims.verified_email() {
+            Some(address) if Store::owns_domain_on(tx.on(), workspace, address.domain()).await? => {
+                UserMatch::Email(address.as_str().to_owned())
+            }
+            Some(_) | None => return Ok(Err(Refusal::EmailNotProven)),
+        },
+        Link::None => return Ok(Err(Refusal::NotProvisioned)),
+    };
+    let found = Store::users_matching_on(tx.on(), workspace, &by).await?;
+    // Only whom the directory created is linked by signing in, and only if the rule names one person.
+    let mut provisioned = found.into_iter().filter(|user| user.origin == Origin::Provisioned);
+    Ok(match (provisioned.next(), provisioned.next()) {
+        (Some(user), None) => Ok(user.id),
+        (Some(_), Some(_)) | (None, _) => Err(Refusal::NotProvisioned),
+    })
+}
+
+async fn has_link(tx: &mut Tx, workspace: &WorkspaceId, user: &UserId, connection: &ConnectionId) -> Result<bool, StoreError> {
+    let found = sqlx::query(LINK_OF_USER)
+        .bind(workspace.as_str())
+        .bind(user.as_str())
+        .bind(connection.as_str())
+        .fetch_optional(tx.on())
+        .await?;
+    Ok(found.is_some())
+}
+
+async fn add_link(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    identity: &ProviderIdentity,
+    user: &UserId,
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let now = tx.now().0;
+    sqlx::query(ADD_LINK)
+        .bind(workspace.as_str())
+        .bind(identity.connection.as_str())
+        .bind(&identity.issuer)
+        .bind(&identity.subject)
+        .bind(user.as_str())
+        .bind(now)
+        .execute(tx.on())
+        .await?;
+    let detail = json!({ "connection": identity.connection, "issuer": identity.issuer, "subject": identity.subject });
+    tx.audit(workspace, actor, "user.linked", user.as_str(), &detail).await
+}
+
+/// What apps see of a person, in the snapshot of a transaction.
+pub(super) async fn person_on(on: &mut sqlx::AnyConnection, user: &User) -> Result<Person, StoreError> {
+    let groups = groups_between(on, &user.workspace, &user.id, &user.id).await?;
+    Ok(Person::of(&user.profile, groups.into_iter().map(|(_, group)| group.display_name).collect()))
+}

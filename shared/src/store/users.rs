@@ -1,0 +1,375 @@
+//! Users. A change reads the row under its lock, applies the caller's pure edit, and in the same transaction writes what it
+//! takes away into the revocation log.
+
+use serde_json::{Map, Value, json};
+use sqlx::any::AnyRow;
+
+use super::{
+    Settlement, Store, StoreError,
+    error::EditError,
+    row::{Columns, to_json},
+    tx::Tx,
+};
+use crate::{
+    id::{UserId, WorkspaceId},
+    model::{
+        audit::Actor,
+        revocation::{Draft, Scope, Seq},
+        text::fold,
+        user::{LoginMethod, Origin, Person, Profile, User},
+    },
+};
+
+/// The columns of a user, in every statement that reads one.
+macro_rules! user_columns {
+    () => {
+        "workspace_id, id, user_name, external_id, active, attributes, origin, login_method, version, ended_seq, created_at, updated_at"
+    };
+}
+
+const INSERT: &str = "
+    INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method, version,
+        ended_seq, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, $10, $10)";
+const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
+const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
+const BY_EXTERNAL_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2");
+const BY_EMAIL: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users WHERE workspace_id = $1 AND id IN
+        (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2) ORDER BY id"
+);
+const AFTER: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+const PAGE: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
+const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
+/// Takes the row's lock on both engines and reads it in one step.
+const LOCK: &str = concat!(
+    "UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ",
+    user_columns!()
+);
+const UPDATE: &str = "
+    UPDATE users SET user_name = $3, user_name_key = $4, external_id = $5, active = $6, attributes = $7, updated_at = $8
+    WHERE workspace_id = $1 AND id = $2";
+const SET_METHOD: &str = "UPDATE users SET login_method = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2";
+const SET_ENDED: &str = "UPDATE users SET ended_seq = $3 WHERE workspace_id = $1 AND id = $2";
+const ADD_EMAIL: &str = "
+    INSERT INTO user_emails (workspace_id, user_id, email_key) VALUES ($1, $2, $3)
+    ON CONFLICT (workspace_id, email_key, user_id) DO NOTHING";
+const CLEAR_EMAILS: &str = "DELETE FROM user_emails WHERE workspace_id = $1 AND user_id = $2";
+const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = $1 AND member_id = $2";
+const CLEAR_LINKS: &str = "DELETE FROM links WHERE workspace_id = $1 AND user_id = $2";
+const CLEAR_PASSWORD: &str = "DELETE FROM passwords WHERE workspace_id = $1 AND user_id = $2";
+const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE workspace_id = $1 AND user_id = $2";
+const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
+const BURY: &str = "
+    INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
+const TOMBSTONE: &str = "SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
+
+/// A user to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewUser {
+    /// What the directory says.
+    pub profile: Profile,
+    /// Where they come from.
+    pub origin: Origin,
+    /// How they sign in.
+    pub login_method: LoginMethod,
+}
+
+/// What an indexed look-up goes by; texts are compared as [`fold`] says, ids and external ids exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserMatch {
+    /// By id.
+    Id(String),
+    /// By user name.
+    UserName(String),
+    /// By the provider's own name.
+    ExternalId(String),
+    /// By any e-mail value.
+    Email(String),
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// The user was there and is gone.
+    Now(Settlement),
+    /// The user had been deleted before; the answer still waits for the end of their access.
+    Before(Settlement),
+    /// There never was such a user in this workspace.
+    Never,
+}
+
+impl Store {
+    /// Creates a user.
+    pub async fn create_user(&self, workspace: &WorkspaceId, new: NewUser, actor: &Actor) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        let user = insert(&mut tx, workspace, new).await?;
+        let detail = json!({ "external_id": user.profile.external_id, "active": user.profile.active, "origin": user.origin });
+        tx.audit(workspace, actor, "user.created", user.id.as_str(), &detail).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Reads one user.
+    pub async fn user(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
+        let row = sqlx::query(ONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    pub(super) async fn user_on(on: &mut sqlx::AnyConnection, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
+        let row = sqlx::query(ONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(on).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The users that an indexed value names.
+    pub async fn users_matching(&self, workspace: &WorkspaceId, by: &UserMatch) -> Result<Vec<User>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        Self::users_matching_on(&mut connection, workspace, by).await
+    }
+
+    pub(super) async fn users_matching_on(
+        on: &mut sqlx::AnyConnection,
+        workspace: &WorkspaceId,
+        by: &UserMatch,
+    ) -> Result<Vec<User>, StoreError> {
+        let (statement, key) = match by {
+            UserMatch::Id(id) => (ONE, id.clone()),
+            UserMatch::UserName(name) => (BY_USER_NAME, fold(name)),
+            UserMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone()),
+            UserMatch::Email(address) => (BY_EMAIL, fold(address)),
+        };
+        let rows = sqlx::query(statement).bind(workspace.as_str()).bind(key).fetch_all(on).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The users behind `after` in the order of ids, which is that of their creation.
+    pub async fn users_after(&self, workspace: &WorkspaceId, after: Option<&UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        let rows = sqlx::query(AFTER)
+            .bind(workspace.as_str())
+            .bind(after.map_or("", UserId::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The users of a page in the same order.
+    pub async fn users_page(&self, workspace: &WorkspaceId, offset: u64, limit: u32) -> Result<Vec<User>, StoreError> {
+        let rows = sqlx::query(PAGE)
+            .bind(workspace.as_str())
+            .bind(i64::from(limit))
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How many users the workspace has.
+    pub async fn count_users(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        let row = sqlx::query(COUNT).bind(workspace.as_str()).fetch_one(&self.pool).await?;
+        Ok(u64::try_from(Columns::of(&row, "count").number("total")?).unwrap_or(0))
+    }
+
+    /// Changes a user by a pure edit of the current record. An edit that changes nothing writes nothing. The settlement waits for the
+    /// end of access whenever the person is left without it, though an earlier request may have ended it.
+    pub async fn update_user<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        actor: &Actor,
+        edit: impl FnOnce(&User) -> Result<Profile, E>,
+    ) -> Result<(User, Settlement), EditError<E>> {
+        let mut tx = self.begin().await?;
+        let before = lock(&mut tx, workspace, id).await?;
+        let profile = edit(&before).map_err(EditError::Refused)?;
+        if profile == before.profile {
+            tx.roll_back().await?;
+            let settlement = if before.profile.active { Settlement::default() } else { Settlement::of_earlier(before.ended_seq) };
+            return Ok((before, settlement));
+        }
+        let mut after = User { profile, version: before.version + 1, updated_at: tx.now(), ..before.clone() };
+        write(&mut tx, &before, &after).await?;
+        let detail = json!({ "active": after.profile.active, "was_active": before.profile.active });
+        tx.audit(workspace, actor, action(&before, &after), id.as_str(), &detail).await?;
+        let settlement = match draft(&before, &after) {
+            Some(draft) => tx.append(draft).await?,
+            None => Settlement::of_earlier(if after.profile.active { Seq::default() } else { after.ended_seq }),
+        };
+        if before.profile.active && !after.profile.active {
+            after.ended_seq = settlement.through;
+            set_ended(&mut tx, workspace, id, after.ended_seq).await?;
+        }
+        tx.commit().await?;
+        Ok((after, settlement))
+    }
+
+    /// Changes how a person signs in; their sessions end.
+    pub async fn set_login_method(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        method: LoginMethod,
+        actor: &Actor,
+    ) -> Result<Settlement, StoreError> {
+        let mut tx = self.begin().await?;
+        let now = tx.now().0;
+        let changed = sqlx::query(SET_METHOD)
+            .bind(workspace.as_str())
+            .bind(id.as_str())
+            .bind(method.as_str())
+            .bind(now)
+            .execute(tx.on())
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Err(StoreError::NotFound("user"));
+        }
+        tx.audit(workspace, actor, "user.login_method_changed", id.as_str(), &json!({ "method": method })).await?;
+        let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.login_method_changed")).await?;
+        set_ended(&mut tx, workspace, id, settlement.through).await?;
+        tx.commit().await?;
+        Ok(settlement)
+    }
+
+    /// Deletes a user and everything by which they could come back; the audit trail stays.
+    pub async fn delete_user(&self, workspace: &WorkspaceId, id: &UserId, actor: &Actor) -> Result<Deletion, StoreError> {
+        let mut tx = self.begin().await?;
+        match lock(&mut tx, workspace, id).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound(_)) => {
+                let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+                let Some(grave) = grave else { return Ok(Deletion::Never) };
+                let ended = Seq(Columns::of(&grave, "tombstone").number("ended_seq")?);
+                return Ok(Deletion::Before(Settlement::of_earlier(ended)));
+            }
+            Err(error) => return Err(error),
+        }
+        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_PASSWORD, CLEAR_INVITATIONS, DELETE] {
+            sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
+        }
+        tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
+        let now = tx.now().0;
+        let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.deleted")).await?;
+        sqlx::query(BURY).bind(workspace.as_str()).bind(id.as_str()).bind(settlement.through.0).bind(now).execute(tx.on()).await?;
+        tx.commit().await?;
+        Ok(Deletion::Now(settlement))
+    }
+}
+
+pub(super) async fn insert(tx: &mut Tx, workspace: &WorkspaceId, new: NewUser) -> Result<User, StoreError> {
+    let user = User {
+        workspace: workspace.clone(),
+        id: UserId::new(),
+        profile: new.profile,
+        origin: new.origin,
+        login_method: new.login_method,
+        version: 1,
+        ended_seq: Seq::default(),
+        created_at: tx.now(),
+        updated_at: tx.now(),
+    };
+    sqlx::query(INSERT)
+        .bind(workspace.as_str())
+        .bind(user.id.as_str())
+        .bind(&user.profile.user_name)
+        .bind(fold(&user.profile.user_name))
+        .bind(&user.profile.external_id)
+        .bind(i64::from(user.profile.active))
+        .bind(to_json("user", &user.profile.attributes)?)
+        .bind(user.origin.as_str())
+        .bind(user.login_method.as_str())
+        .bind(user.created_at.0)
+        .execute(tx.on())
+        .await?;
+    add_emails(tx, &user).await?;
+    Ok(user)
+}
+
+async fn add_emails(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
+    for (address, _) in user.profile.emails() {
+        sqlx::query(ADD_EMAIL)
+            .bind(user.workspace.as_str())
+            .bind(user.id.as_str())
+            .bind(fold(address))
+            .execute(tx.on())
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes the row's lock; the record is as it was before, its version included.
+pub(super) async fn lock(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId) -> Result<User, StoreError> {
+    let row = sqlx::query(LOCK).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+    let mut user = row.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("user"))?;
+    user.version -= 1;
+    Ok(user)
+}
+
+async fn write(tx: &mut Tx, before: &User, after: &User) -> Result<(), StoreError> {
+    sqlx::query(UPDATE)
+        .bind(after.workspace.as_str())
+        .bind(after.id.as_str())
+        .bind(&after.profile.user_name)
+        .bind(fold(&after.profile.user_name))
+        .bind(&after.profile.external_id)
+        .bind(i64::from(after.profile.active))
+        .bind(to_json("user", &after.profile.attributes)?)
+        .bind(after.updated_at.0)
+        .execute(tx.on())
+        .await?;
+    if before.profile.attributes.get("emails") != after.profile.attributes.get("emails") {
+        sqlx::query(CLEAR_EMAILS).bind(after.workspace.as_str()).bind(after.id.as_str()).execute(tx.on()).await?;
+        add_emails(tx, after).await?;
+    }
+    Ok(())
+}
+
+async fn set_ended(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId, seq: Seq) -> Result<(), StoreError> {
+    sqlx::query(SET_ENDED).bind(workspace.as_str()).bind(id.as_str()).bind(seq.0).execute(tx.on()).await?;
+    Ok(())
+}
+
+/// What a change of this user means for their sessions: what alters nobody's effective access writes no row.
+fn draft(before: &User, after: &User) -> Option<Draft> {
+    let scopes = vec![Scope::User { id: after.id.clone() }];
+    match (before.profile.active, after.profile.active) {
+        (true, false) => Some(Draft::end(&after.workspace, scopes, "user.deactivated")),
+        // A row of its own, above the one that ended the old sessions: nothing is ever taken back from the log.
+        (false, true) => Some(Draft::changed(&after.workspace, scopes, "user.reactivated")),
+        (true, true) if Person::of(&before.profile, Vec::new()) != Person::of(&after.profile, Vec::new()) => {
+            Some(Draft::changed(&after.workspace, scopes, "user.changed"))
+        }
+        (true, true) | (false, false) => None,
+    }
+}
+
+fn action(before: &User, after: &User) -> &'static str {
+    match (before.profile.active, after.profile.active) {
+        (true, false) => "user.deactivated",
+        (false, true) => "user.reactivated",
+        (true, true) | (false, false) => "user.changed",
+    }
+}
+
+pub(super) fn read(row: &AnyRow) -> Result<User, StoreError> {
+    let columns = Columns::of(row, "user");
+    Ok(User {
+        workspace: columns.parsed("workspace_id")?,
+        id: columns.parsed("id")?,
+        profile: Profile {
+            user_name: columns.text("user_name")?,
+            external_id: columns.optional_text("external_id")?,
+            active: columns.flag("active")?,
+            attributes: columns.json::<Map<String, Value>>("attributes")?,
+        },
+        origin: columns.parsed("origin")?,
+        login_method: columns.parsed("login_method")?,
+        version: columns.number("version")?,
+        ended_seq: Seq(columns.number("ended_seq")?),
+        created_at: columns.time("created_at")?,
+        updated_at: columns.time("updated_at")?,
+    })
+}

@@ -1,0 +1,4 @@
+//! The suite: one binary, one module per behaviour, every part real.
+
+#[cfg(test)]
+mod harness;
