@@ -99,7 +99,7 @@ pub(crate) struct App {
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) grants: Mutex<Grants>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) provisioning: Provisioning,
+    pub(crate) provisioning: Arc<Provisioning>,
     pub(crate) protected_url: Option<String>,
     pub(crate) shutdown: CancellationToken,
     client: RwLock<Client>,
@@ -129,7 +129,7 @@ impl App {
             lock(&self.grants).end(id);
         }
         self.journal.changed();
-        Ok(self.provisioning.sync(std::slice::from_ref(id), &[]).await)
+        Ok(self.provisioning.sync(vec![id.clone()], Vec::new()).await)
     }
 
     pub(crate) async fn set_groups(
@@ -139,10 +139,7 @@ impl App {
     ) -> Result<SyncReport, DirectoryError> {
         let changed = lock(&self.directory).set_groups(id, groups)?;
         self.journal.changed();
-        Ok(self
-            .provisioning
-            .sync(std::slice::from_ref(id), &changed)
-            .await)
+        Ok(self.provisioning.sync(vec![id.clone()], changed).await)
     }
 
     pub(crate) async fn add(
@@ -159,10 +156,7 @@ impl App {
             (id, groups)
         };
         self.journal.changed();
-        let report = self
-            .provisioning
-            .sync(std::slice::from_ref(&id), &groups)
-            .await;
+        let report = self.provisioning.sync(vec![id.clone()], groups).await;
         Ok((id, report))
     }
 }
@@ -177,12 +171,15 @@ impl DemoProvider {
         let bound = serve::bind(options.listen).await?;
         let directory = Arc::new(Mutex::new(options.directory));
         let journal = Arc::new(Journal::new());
+        let (tasks, shutdown) = (TaskTracker::new(), options.shutdown);
         let provisioning = Provisioning::new(
             Arc::clone(&directory),
             Arc::clone(&journal),
             options.scim_limit,
-        )
-        .map_err(StartError::Http)?;
+            tasks.clone(),
+            shutdown.clone(),
+        );
+        let provisioning = Arc::new(provisioning.map_err(StartError::Http)?);
         let client = options.client.map_or_else(|| Client::new("lockstep"), Ok)?;
         let app = Arc::new(App {
             issuer: issuer(options.issuer, bound.address)?,
@@ -193,13 +190,13 @@ impl DemoProvider {
             journal,
             provisioning,
             protected_url: options.app_url,
-            shutdown: options.shutdown.clone(),
+            shutdown: shutdown.clone(),
             client: RwLock::new(client),
         });
         if let Some(scim) = &options.scim {
             app.provisioning.configure(&scim.base_url, &scim.token)?;
         }
-        let server = bound.serve(web::router(Arc::clone(&app)), options.shutdown);
+        let server = bound.serve(web::router(Arc::clone(&app)), tasks, shutdown);
         let running = Running { app, server };
         if options.scim.is_some() {
             running.sync_beside();
@@ -315,13 +312,13 @@ impl Running {
     }
 
     fn sync_beside(&self) {
-        let (app, shutdown) = (Arc::clone(&self.app), self.app.shutdown.clone());
-        let tasks: &TaskTracker = &self.server.tasks;
-        tasks.spawn(async move {
-            tokio::select! {
-                report = app.provisioning.sync_all() => tracing::info!(scim.requests = report.requests.len(), "the first sync is over"),
-                () = shutdown.cancelled() => {}
-            }
+        let provisioning = Arc::clone(&self.app.provisioning);
+        self.server.tasks.spawn(async move {
+            let report = provisioning.sync_all().await;
+            tracing::info!(
+                scim.requests = report.requests.len(),
+                "the first sync is over"
+            );
         });
     }
 }

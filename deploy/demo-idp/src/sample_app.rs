@@ -21,7 +21,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     error::StartError,
@@ -99,7 +99,7 @@ impl SampleApp {
             .layer(middleware::from_fn(web::harden))
             .with_state(Arc::clone(&app));
         Ok(RunningApp {
-            server: bound.serve(router, options.shutdown),
+            server: bound.serve(router, TaskTracker::new(), options.shutdown),
             app,
         })
     }

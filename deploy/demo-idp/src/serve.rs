@@ -36,8 +36,12 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<Bound, StartError> {
 }
 
 impl Bound {
-    pub(crate) fn serve(self, router: Router, shutdown: CancellationToken) -> Server {
-        let tasks = TaskTracker::new();
+    pub(crate) fn serve(
+        self,
+        router: Router,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Server {
         let (address, stop, force) = (self.address, shutdown.clone(), shutdown.clone());
         tasks.spawn(async move {
             let serving = axum::serve(self.listener, router)

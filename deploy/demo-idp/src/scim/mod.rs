@@ -17,6 +17,8 @@ pub use exchange::{Action, Exchange, SyncReport};
 
 pub(crate) use journal::Journal;
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
 use crate::{
     directory::{Directory, GroupId, PersonId},
     error::BadUrl,
@@ -32,6 +34,8 @@ pub(crate) struct Provisioning {
     client: Client,
     target: RwLock<Option<Arc<Target>>>,
     journal: Arc<Journal>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
 }
 
 impl Provisioning {
@@ -39,12 +43,17 @@ impl Provisioning {
         directory: Arc<Mutex<Directory>>,
         journal: Arc<Journal>,
         limit: Duration,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
     ) -> Result<Self, reqwest::Error> {
+        let client = Client::new(limit)?;
         Ok(Self {
             directory,
-            client: Client::new(limit)?,
+            client,
             target: RwLock::new(None),
             journal,
+            tasks,
+            shutdown,
         })
     }
 
@@ -73,7 +82,7 @@ impl Provisioning {
     }
 
     /// Sends everything that the server was not yet heard to confirm.
-    pub(crate) async fn sync_all(&self) -> SyncReport {
+    pub(crate) async fn sync_all(self: &Arc<Self>) -> SyncReport {
         let (people, groups) = {
             let directory = crate::provider::lock(&self.directory);
             let people: Vec<_> = directory
@@ -90,17 +99,32 @@ impl Provisioning {
                     .collect::<Vec<_>>(),
             )
         };
-        self.sync(&people, &groups).await
+        self.sync(people, groups).await
     }
 
-    /// Sends what changed about one person and these groups.
-    pub(crate) async fn sync(&self, people: &[PersonId], groups: &[GroupId]) -> SyncReport {
+    /// Sends what changed about these people and groups. Whoever asked may hang up: the round goes on, as Entra's does
+    /// when an administrator closes the page.
+    pub(crate) async fn sync(
+        self: &Arc<Self>,
+        people: Vec<PersonId>,
+        groups: Vec<GroupId>,
+    ) -> SyncReport {
         let Some(target) = self.target() else {
             return SyncReport::default();
         };
-        let mut round = Round::new(&target, &self.client, &self.directory, &self.journal);
-        round.run(people, groups).await;
-        round.into_report()
+        let this = Arc::clone(self);
+        let round = self.tasks.spawn(async move {
+            let mut round = Round::new(&target, &this.client, &this.directory, &this.journal);
+            tokio::select! {
+                () = round.run(&people, &groups) => {}
+                () = this.shutdown.cancelled() => {}
+            }
+            round.into_report()
+        });
+        round.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a round of provisioning broke off");
+            SyncReport::default()
+        })
     }
 
     fn target(&self) -> Option<Arc<Target>> {

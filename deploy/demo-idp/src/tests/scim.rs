@@ -11,7 +11,6 @@ use crate::{Action, DemoProvider, Directory, NewPerson, Options, PersonId, Runni
 async fn provider(directory: Directory, server: &ScimServer) -> Running {
     let options = Options {
         directory,
-        scim_limit: Duration::from_millis(400),
         ..Options::default()
     };
     let running = DemoProvider::start(options).await.unwrap();
@@ -22,7 +21,7 @@ async fn provider(directory: Directory, server: &ScimServer) -> Running {
 }
 
 /// A company of one, in no group: each exchange counts.
-async fn one_person(server: &ScimServer) -> (Running, PersonId) {
+fn tiny() -> (Directory, PersonId) {
     let mut directory = Directory::new("Tiny", "tiny.example");
     let new = NewPerson {
         given_name: "Ada".into(),
@@ -31,7 +30,27 @@ async fn one_person(server: &ScimServer) -> (Running, PersonId) {
         ..NewPerson::default()
     };
     let id = directory.add(&new).unwrap();
+    (directory, id)
+}
+
+async fn one_person(server: &ScimServer) -> (Running, PersonId) {
+    let (directory, id) = tiny();
     (provider(directory, server).await, id)
+}
+
+/// Waits for a second where Entra waits for a minute.
+async fn impatient(server: &ScimServer) -> (Running, PersonId) {
+    let (directory, id) = tiny();
+    let options = Options {
+        directory,
+        scim_limit: Duration::from_secs(1),
+        ..Options::default()
+    };
+    let running = DemoProvider::start(options).await.unwrap();
+    running
+        .configure_scim(&server.base(), "secret-token")
+        .unwrap();
+    (running, id)
 }
 
 const FIND: &str = "GET /Users?filter=userName%20eq%20%22ada.okafor%40tiny.example%22";
@@ -182,7 +201,7 @@ async fn a_move_removes_from_one_group_and_adds_to_another() {
 #[tokio::test]
 async fn a_lost_answer_is_sent_again_by_the_next_sync() {
     let server = ScimServer::start().await;
-    let (running, id) = one_person(&server).await;
+    let (running, id) = impatient(&server).await;
     running.sync().await;
     server.take();
     server.plan([Instead::LoseAnswer]);
@@ -208,7 +227,7 @@ async fn a_lost_answer_is_sent_again_by_the_next_sync() {
 #[tokio::test]
 async fn a_lost_answer_to_a_creation_creates_nobody_twice() {
     let server = ScimServer::start().await;
-    let (running, _) = one_person(&server).await;
+    let (running, _) = impatient(&server).await;
     server.plan([Instead::Serve, Instead::LoseAnswer]);
 
     assert!(!running.sync().await.is_confirmed());
@@ -389,4 +408,56 @@ async fn a_base_that_is_no_plain_http_url_is_refused() {
         assert!(running.configure_scim(base, "t").is_err(), "{base}");
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn presses_side_by_side_end_as_the_directory_ends() {
+    let server = ScimServer::start().await;
+    let (running, id) = one_person(&server).await;
+    running.sync().await;
+
+    let presses = (0..20).map(|press| {
+        let (running, id) = (running.clone(), id.clone());
+        async move {
+            if press % 2 == 0 {
+                running.deactivate(&id).await
+            } else {
+                running.activate(&id).await
+            }
+        }
+    });
+    futures_util::future::join_all(presses).await;
+
+    let active = running.find(id.as_str()).unwrap().active;
+    assert_eq!(server.get("/Users/u0").unwrap()["active"], active);
+    assert!(
+        running.sync().await.requests.is_empty(),
+        "nothing was left unsaid"
+    );
+    running.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_round_goes_on_when_whoever_asked_hangs_up() {
+    let server = ScimServer::start().await;
+    let (running, id) = one_person(&server).await;
+    running.sync().await;
+    server.plan([Instead::Hold]);
+
+    let (page, id) = (running.clone(), id.clone());
+    let press = tokio::spawn(async move { page.deactivate(&id).await });
+    server.held().await;
+    press.abort();
+    assert!(press.await.unwrap_err().is_cancelled());
+    server.release();
+    let left = running.sync().await;
+
+    assert!(
+        left.requests.is_empty(),
+        "the deactivation was confirmed: {left:?}"
+    );
+    assert_eq!(running.sent()[0].action, Action::Deactivate);
+    running.stop().await;
+    server.stop().await;
 }

@@ -14,7 +14,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     provider::lock,
@@ -28,6 +29,8 @@ pub(super) enum Instead {
     Serve,
     /// With this status, doing nothing.
     Refuse(u16),
+    /// Does what is asked, but answers only when `release` is called.
+    Hold,
     /// Does what is asked, but the answer never comes.
     LoseAnswer,
 }
@@ -45,6 +48,8 @@ struct Store {
     resources: BTreeMap<String, Value>,
     recorded: Vec<Recorded>,
     plan: VecDeque<Instead>,
+    held: Arc<Notify>,
+    released: Arc<Notify>,
 }
 
 pub(super) struct ScimServer {
@@ -62,7 +67,7 @@ impl ScimServer {
             .fallback(answer)
             .with_state(Arc::clone(&store));
         Self {
-            server: bound.serve(router, CancellationToken::new()),
+            server: bound.serve(router, TaskTracker::new(), CancellationToken::new()),
             store,
         }
     }
@@ -83,6 +88,22 @@ impl ScimServer {
 
     pub(super) fn remove(&self, path: &str) {
         lock(&self.store).resources.remove(path);
+    }
+
+    /// Waits until a request is held.
+    pub(super) async fn held(&self) {
+        let held = Arc::clone(&lock(&self.store).held);
+        held.notified().await;
+    }
+
+    /// Lets the held request be answered.
+    pub(super) fn release(&self) {
+        lock(&self.store).released.notify_one();
+    }
+
+    /// Reads a resource as it is now.
+    pub(super) fn get(&self, path: &str) -> Option<Value> {
+        lock(&self.store).resources.get(path).cloned()
     }
 
     /// Takes what was recorded since the last time.
@@ -117,7 +138,7 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let (instead, response) = {
+    let (instead, response, held, released) = {
         let mut store = lock(&store);
         store.recorded.push(Recorded {
             line: format!("{} {path}{query}", parts.method),
@@ -131,14 +152,24 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
                 Json(json!({"status": status.to_string(), "detail": "as planned"})),
             )
                 .into_response(),
-            Instead::Serve | Instead::LoseAnswer => {
+            Instead::Serve | Instead::Hold | Instead::LoseAnswer => {
                 serve_one(&mut store, &parts.method, &path, &query, body)
             }
         };
-        (instead, response)
+        (
+            instead,
+            response,
+            Arc::clone(&store.held),
+            Arc::clone(&store.released),
+        )
     };
-    if matches!(instead, Instead::LoseAnswer) {
-        std::future::pending::<()>().await;
+    match instead {
+        Instead::Serve | Instead::Refuse(_) => {}
+        Instead::Hold => {
+            held.notify_one();
+            released.notified().await;
+        }
+        Instead::LoseAnswer => std::future::pending().await,
     }
     response
 }
