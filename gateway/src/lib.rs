@@ -2,6 +2,7 @@
 //! every request who this is. It holds no directory of its own and ends nobody's access but through the revocation log.
 
 pub mod forward;
+pub mod lease;
 pub mod oidc;
 pub mod pages;
 pub mod session;

@@ -1,1 +1,4 @@
-//! stub
+//! The provisioner: SCIM writes from a workspace's identity provider, and what follows from them.
+
+pub mod ops;
+pub mod scim;

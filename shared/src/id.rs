@@ -102,9 +102,7 @@ macro_rules! record_id {
 
 /// Only the canonical spelling is an id: another spelling of the same UUID would be a second name of one record.
 fn is_record_id(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
-        && uuid::Uuid::try_parse(text).is_ok()
+    text.len() == 36 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-')) && uuid::Uuid::try_parse(text).is_ok()
 }
 
 fn is_session_id(text: &str) -> bool {

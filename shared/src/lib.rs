@@ -8,6 +8,7 @@ pub mod http;
 pub mod id;
 pub mod model;
 pub mod revoke;
+pub mod runtime;
 pub mod secret;
 pub mod session;
 pub mod store;

@@ -14,7 +14,9 @@ pub enum SecretError {
     #[error("a sealed value could not be opened: wrong key, wrong purpose or altered")]
     CannotOpen,
     /// The master key is not 32 bytes of base64.
-    #[error("a master key must be 32 bytes in base64, one per line, the current one first; make one with `openssl rand -base64 32`")]
+    #[error(
+        "a master key must be 32 bytes in base64, one per line, the current one first; make one with `openssl rand -base64 32`"
+    )]
     BadMasterKey,
 }
 

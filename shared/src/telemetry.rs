@@ -9,7 +9,11 @@ use std::{
 
 use prometheus_client::registry::{Metric, Registry};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt, util::{SubscriberInitExt, TryInitError},
+    EnvFilter, Layer,
+    filter::ParseError,
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
 };
 
 /// Why there is no log.
@@ -36,7 +40,13 @@ pub fn init(environment: impl Iterator<Item = (String, String)>) -> Result<(), T
         // Without colours: an escape sequence that is ours could not be told from one that is not.
         tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(Escaped(io::stderr)).boxed()
     } else {
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false).with_writer(Escaped(io::stderr)).boxed()
+        tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(Escaped(io::stderr))
+            .boxed()
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
@@ -99,7 +109,8 @@ impl<W: Write> Write for EscapedWriter<W> {
 
 /// Control characters of both sets, line separators, and what turns the direction of text around.
 fn is_unprintable(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// `\u001b` for an escape character: readable, and still right within a text of JSON.

@@ -1,1 +1,5 @@
-//! placeholder
+//! What goes on behind a decision: where a browser may be sent back to, and what an upstream gets to read about a person.
+
+pub mod headers;
+pub mod jwt;
+pub mod return_to;

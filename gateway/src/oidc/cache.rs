@@ -18,9 +18,9 @@ use super::{
 };
 
 /// How long metadata and keys are fresh.
-const FRESH: Duration = Duration::from_secs(15 * 60);
+const FRESH: Duration = Duration::from_mins(15);
 /// How long the last good ones serve while the provider cannot be reached.
-const LAST_GOOD: Duration = Duration::from_secs(24 * 60 * 60);
+const LAST_GOOD: Duration = Duration::from_hours(24);
 /// How long a failure answers for the provider, so that a dead one is not asked by every sign-in.
 const FAILED: Duration = Duration::from_secs(5);
 /// Between two refetches for the sake of an unknown key, whatever came of the first.
@@ -41,8 +41,8 @@ pub struct Provider {
 #[derive(Default)]
 struct State {
     last_good: Option<Arc<Provider>>,
-    last_failure: Option<(BootTime, ProviderError)>,
-    last_rotation: Option<BootTime>,
+    failure: Option<(BootTime, ProviderError)>,
+    rotated_at: Option<BootTime>,
 }
 
 /// One provider's place in the cache.
@@ -125,9 +125,9 @@ impl<T: Transport> Providers<T> {
         let now = self.clock.boot();
         let due = {
             let mut state = slot.state();
-            let due = state.last_rotation.is_none_or(|last| now.since(last) >= ROTATION);
+            let due = state.rotated_at.is_none_or(|last| now.since(last) >= ROTATION);
             if due {
-                state.last_rotation = Some(now);
+                state.rotated_at = Some(now);
             }
             due
         };
@@ -154,12 +154,12 @@ impl<T: Transport> Providers<T> {
         if let Some(fresh) = last_good.filter(|provider| now.since(provider.fetched_at) < FRESH) {
             return Some(Ok(Arc::clone(fresh)));
         }
-        let (failed_at, error) = state.last_failure.as_ref()?;
+        let (failed_at, error) = state.failure.as_ref()?;
         if now.since(*failed_at) >= FAILED {
             return None;
         }
-        let stale = last_good.filter(|provider| now.since(provider.fetched_at) < LAST_GOOD);
-        Some(stale.map(Arc::clone).ok_or_else(|| error.clone()))
+        let old = last_good.filter(|provider| now.since(provider.fetched_at) < LAST_GOOD);
+        Some(old.map(Arc::clone).ok_or_else(|| error.clone()))
     }
 
     fn last_good(&self, slot: &Slot) -> Option<Arc<Provider>> {
@@ -180,13 +180,13 @@ impl<T: Transport> Providers<T> {
         match outcome {
             Ok(provider) => {
                 let provider = Arc::new(provider);
-                state.last_failure = None;
+                state.failure = None;
                 state.last_good = Some(Arc::clone(&provider));
                 Ok(provider)
             }
             Err(error) => {
                 tracing::warn!(issuer, error = %transport::chain(&error), "the provider's metadata could not be renewed");
-                state.last_failure = Some((self.clock.boot(), error.clone()));
+                state.failure = Some((self.clock.boot(), error.clone()));
                 Err(error)
             }
         }

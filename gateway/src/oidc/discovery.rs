@@ -181,8 +181,9 @@ mod tests {
 
     fn parse(change: Value) -> Result<Metadata, MetadataError> {
         let mut document = document();
-        for (name, value) in change.as_object().unwrap() {
-            document[name] = value.clone();
+        let Value::Object(change) = change else { panic!("not an object") };
+        for (name, value) in change {
+            document[name] = value;
         }
         Metadata::parse(ISSUER, document.to_string().as_bytes())
     }

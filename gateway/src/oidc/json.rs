@@ -126,7 +126,7 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         let cases = ["", "null", "[]", "\"x\"", "{", "{}x", r#"{"a":1e400}"#, r#"{"a":"\ud800"}"#, "\u{feff}{}", &deep];
         for text in cases {
-            assert_eq!(object(text.as_bytes()), Err(JsonError::Malformed), "{:.40}", text);
+            assert_eq!(object(text.as_bytes()), Err(JsonError::Malformed), "{text:.40}");
         }
         assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(JsonError::Malformed));
     }

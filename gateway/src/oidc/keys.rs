@@ -32,7 +32,7 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512.
     Es512,
-    /// EdDSA on Ed25519.
+    /// `EdDSA` on Ed25519.
     EdDsa,
 }
 

@@ -151,7 +151,7 @@ mod tests {
             state: "s",
             nonce: "n",
             pkce: &pkce,
-            max_age: Some(Duration::from_secs(3600)),
+            max_age: Some(Duration::from_hours(1)),
             prompt: Some(Prompt::Login),
             login_hint: Some("anna+x@company.com"),
         };

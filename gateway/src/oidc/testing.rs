@@ -119,8 +119,9 @@ pub(crate) fn key_set(keys: &[Value]) -> Vec<u8> {
 
 /// A JWK with more members.
 pub(crate) fn with(mut jwk: Value, members: Value) -> Value {
-    for (name, value) in members.as_object().unwrap() {
-        jwk[name] = value.clone();
+    let Value::Object(members) = members else { panic!("not an object") };
+    for (name, value) in members {
+        jwk[name] = value;
     }
     jwk
 }

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use lockstep_shared::http::outbound::Outbound;
+
 use super::{KeySetError, MetadataError};
 
 /// No honest provider's document comes near this; the outbound client stops reading there too.
@@ -16,6 +18,16 @@ pub struct TransportError(#[source] pub Box<dyn std::error::Error + Send + Sync>
 pub trait Transport: Send + Sync {
     /// Sends one request.
     fn send(&self, request: http::Request<Vec<u8>>) -> impl Future<Output = Result<http::Response<Vec<u8>>, TransportError>> + Send;
+}
+
+impl Transport for Outbound {
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let answer = Self::send(self, request).await.map_err(|error| TransportError(Box::new(error)))?;
+        let mut response = http::Response::new(answer.body.into());
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(response)
+    }
 }
 
 /// Why nothing usable could be had from a provider: 502, never a reason to believe anything.

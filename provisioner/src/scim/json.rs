@@ -104,12 +104,8 @@ impl<'de> Visitor<'de> for Limited {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::on_a_small_stack;
     use super::*;
-
-    /// A stack that overflows at once where recursion follows the input.
-    fn on_a_small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        std::thread::Builder::new().stack_size(192 * 1024).spawn(work).unwrap().join().unwrap()
-    }
 
     #[test]
     fn a4_nesting_is_bounded_at_any_length() {

@@ -12,6 +12,8 @@ pub mod path;
 pub mod project;
 pub mod schema;
 pub mod sort;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use error::ScimError;

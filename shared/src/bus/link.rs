@@ -91,7 +91,11 @@ impl RedisLink {
         Ok(held)
     }
 
-    async fn judge<T>(&self, made: u64, answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, BusError> {
+    async fn judge<T>(
+        &self,
+        made: u64,
+        answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>,
+    ) -> Result<T, BusError> {
         match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) if is_refusal(&error) => Err(BusError::Refused(error)),
@@ -121,6 +125,8 @@ fn is_refusal(error: &RedisError) -> bool {
     use redis::{ErrorKind, ServerErrorKind};
     matches!(
         error.kind(),
-        ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm) | ErrorKind::UnexpectedReturnType | ErrorKind::Extension
+        ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::Extension
     )
 }

@@ -6,7 +6,6 @@ mod local;
 mod message;
 mod redis;
 
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -147,7 +147,9 @@ impl RedisBus {
             Some(message) => {
                 let _ = listeners.send(Signal::Message(Arc::new(message)));
             }
-            None => tracing::warn!("a bus message without our MAC was ignored: another environment may share the server and prefix"),
+            None => {
+                tracing::warn!("a bus message without our MAC was ignored: another environment may share the server and prefix")
+            }
         }
     }
 

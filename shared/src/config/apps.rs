@@ -4,11 +4,7 @@ use std::collections::HashMap;
 
 use url::Url;
 
-use super::{
-    error::Origin,
-    reader::Section,
-    values::HostName,
-};
+use super::{error::Origin, reader::Section, values::HostName};
 use crate::id::WorkspaceId;
 
 /// One of `[[apps]]`.
@@ -29,8 +25,7 @@ pub struct App {
 }
 
 /// Claims that the identity JWT always has: an attribute of that name must not take their place.
-const OWN_CLAIMS: [&str; 12] =
-    ["iss", "aud", "sub", "workspace", "sid", "roles", "teams", "exp", "iat", "nbf", "jti", "nonce"];
+const OWN_CLAIMS: [&str; 12] = ["iss", "aud", "sub", "workspace", "sid", "roles", "teams", "exp", "iat", "nbf", "jti", "nonce"];
 
 pub(super) fn read(root: &mut Section<'_>) -> Vec<App> {
     let mut owners: HashMap<HostName, Origin> = HashMap::new();
@@ -58,7 +53,10 @@ fn read_app(section: &mut Section<'_>, owners: &mut HashMap<HostName, Origin>) -
             }
         }
         None if section.has_problems() => {}
-        None => section.missing("apps.hosts", "each of [[apps]] needs the hosts under which browsers reach it, such as [\"app.example.com\"]"),
+        None => section.missing(
+            "apps.hosts",
+            "each of [[apps]] needs the hosts under which browsers reach it, such as [\"app.example.com\"]",
+        ),
     }
     if let Some((workspaces, origin)) = &workspaces
         && workspaces.is_empty()

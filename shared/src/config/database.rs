@@ -67,11 +67,16 @@ fn engine_of(urls: &[SecretString]) -> Result<Engine, &'static str> {
 }
 
 fn engine(url: &str) -> Result<Engine, &'static str> {
-    const EXPECTED: &str = "is not a database URL; expected \"sqlite:///path/to/file.db\" or \"postgres://user:password@host/database\"";
+    const EXPECTED: &str =
+        "is not a database URL; expected \"sqlite:///path/to/file.db\" or \"postgres://user:password@host/database\"";
     // The path of SQLite is read by the driver; three slashes say that it does not depend on the working folder.
     if let Some(path) = url.strip_prefix("sqlite://") {
         let named = path.starts_with('/') && path.len() > 1;
-        return if named { Ok(Engine::Sqlite) } else { Err("names SQLite without an absolute path; expected \"sqlite:///path/to/file.db\"") };
+        return if named {
+            Ok(Engine::Sqlite)
+        } else {
+            Err("names SQLite without an absolute path; expected \"sqlite:///path/to/file.db\"")
+        };
     }
     let parsed = Url::parse(url).map_err(|_| EXPECTED)?;
     match parsed.scheme() {

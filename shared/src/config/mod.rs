@@ -94,8 +94,7 @@ impl Config {
     /// Reads the file, where there is one, lays the environment over it and checks each value.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Self::from_sources(BTreeMap::new(), Path::new(""), environment) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Problem::Unreadable { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Problem::Unreadable { path: path.to_owned(), source })?;
         let entries = parse_file(&display_name(path), &text)?;
         Self::from_sources(entries, path.parent().unwrap_or(Path::new("")), environment)
     }

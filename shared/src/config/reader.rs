@@ -109,11 +109,8 @@ impl<'a> Section<'a> {
         };
         let name = self.full(key);
         let count = items.len();
-        let parsed: Vec<T> = items
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, item)| self.parse(format!("{name}[{index}]"), item))
-            .collect();
+        let parsed: Vec<T> =
+            items.into_iter().enumerate().filter_map(|(index, item)| self.parse(format!("{name}[{index}]"), item)).collect();
         (parsed.len() == count).then_some(parsed)
     }
 
@@ -213,7 +210,8 @@ impl<'a> Section<'a> {
             Ok(value) => Some(value),
             Err(reason) => {
                 // What has an @ may carry a password.
-                let reason = if text.contains('@') { format!("is not right: {reason}") } else { format!("is {text:?}: {reason}") };
+                let reason =
+                    if text.contains('@') { format!("is not right: {reason}") } else { format!("is {text:?}: {reason}") };
                 self.problems.push(Problem::Invalid { key, origin, reason });
                 None
             }

@@ -64,9 +64,9 @@ fn from_table(table: &DeTable<'_>, at: &dyn Fn(usize) -> Origin) -> BTreeMap<Str
 fn from_value(value: &Spanned<DeValue<'_>>, at: &dyn Fn(usize) -> Origin) -> Value {
     match value.get_ref() {
         DeValue::Table(table) => Value::Table(from_table(table, at)),
-        DeValue::Array(items) => Value::List(
-            items.iter().map(|item| Entry { value: from_value(item, at), origin: at(item.span().start) }).collect(),
-        ),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| Entry { value: from_value(item, at), origin: at(item.span().start) }).collect())
+        }
         DeValue::String(text) => Value::Scalar(text.to_string()),
         DeValue::Integer(number) => Value::Scalar(number.as_str().to_owned()),
         DeValue::Float(number) => Value::Scalar(number.as_str().to_owned()),
@@ -109,9 +109,9 @@ fn is_service_link(rest: &str) -> bool {
         && (words.ends_with(&["SERVICE", "HOST"])
             || words.windows(2).any(|pair| pair == ["SERVICE", "PORT"])
             || words.ends_with(&["PORT"])
-            || words.windows(3).any(|three| {
-                matches!(three, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit()))
-            }))
+            || words.windows(3).any(
+                |three| matches!(three, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|b| b.is_ascii_digit())),
+            ))
 }
 
 /// Puts `entry` at `path`, making tables and list items on the way; `false` where the tree has another shape.

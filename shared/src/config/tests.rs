@@ -6,6 +6,8 @@ use super::*;
 
 const MASTER_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
 
+type Variables = &'static [(&'static str, &'static str)];
+
 fn load(toml: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let entries = parse_file("lockstep.toml", toml)?;
@@ -186,15 +188,43 @@ fn a_variable_overrides_the_file() {
 
 #[test]
 fn an_unknown_key_is_named_with_its_place_and_the_nearest_valid_key() {
-    let cases: [(&str, &[(&str, &str)], &str); 8] = [
-        ("[gateway]\nlistne = \"x\"", &[], "unknown key `gateway.listne` (lockstep.toml, line 2); the nearest valid key is `gateway.listen`"),
+    let cases: [(&str, Variables, &str); 8] = [
+        (
+            "[gateway]\nlistne = \"x\"",
+            &[],
+            "unknown key `gateway.listne` (lockstep.toml, line 2); the nearest valid key is `gateway.listen`",
+        ),
         ("[gatway]\nlisten = \"x\"", &[], "unknown key `gatway` (lockstep.toml, line 1); the nearest valid key is `gateway`"),
-        ("[gateway]\nsessions.idel = \"1h\"", &[], "unknown key `gateway.sessions.idel` (lockstep.toml, line 2); the nearest valid key is `gateway.sessions.idle`"),
-        ("[keys]\nmaster_keyfile = \"x\"", &[], "unknown key `keys.master_keyfile` (lockstep.toml, line 2); the nearest valid key is `keys.master_key_file`"),
-        ("[[apps]]\nhosts = [\"a.b\"]\nrole = []", &[], "unknown key `apps[0].role` (lockstep.toml, line 3); the nearest valid key is `apps[0].roles`"),
-        ("", &[("LOCKSTEP_GATEWAY__TRUSTED_PROXY", "[]")], "unknown key `gateway.trusted_proxy` (environment variable LOCKSTEP_GATEWAY__TRUSTED_PROXY); the nearest valid key is `LOCKSTEP_GATEWAY__TRUSTED_PROXIES`"),
-        ("[[apps]]\nhosts = [\"a.b\"]", &[("LOCKSTEP_APPS__0__ROLE", "x")], "unknown key `apps[0].role` (environment variable LOCKSTEP_APPS__0__ROLE); the nearest valid key is `LOCKSTEP_APPS__0__ROLES`"),
-        ("", &[("LOCKSTEP_DATABASE_URL", "x")], "unknown key `database_url` (environment variable LOCKSTEP_DATABASE_URL); the nearest valid key is `LOCKSTEP_SECTION__KEY`"),
+        (
+            "[gateway]\nsessions.idel = \"1h\"",
+            &[],
+            "unknown key `gateway.sessions.idel` (lockstep.toml, line 2); the nearest valid key is `gateway.sessions.idle`",
+        ),
+        (
+            "[keys]\nmaster_keyfile = \"x\"",
+            &[],
+            "unknown key `keys.master_keyfile` (lockstep.toml, line 2); the nearest valid key is `keys.master_key_file`",
+        ),
+        (
+            "[[apps]]\nhosts = [\"a.b\"]\nrole = []",
+            &[],
+            "unknown key `apps[0].role` (lockstep.toml, line 3); the nearest valid key is `apps[0].roles`",
+        ),
+        (
+            "",
+            &[("LOCKSTEP_GATEWAY__TRUSTED_PROXY", "[]")],
+            "unknown key `gateway.trusted_proxy` (environment variable LOCKSTEP_GATEWAY__TRUSTED_PROXY); the nearest valid key is `LOCKSTEP_GATEWAY__TRUSTED_PROXIES`",
+        ),
+        (
+            "[[apps]]\nhosts = [\"a.b\"]",
+            &[("LOCKSTEP_APPS__0__ROLE", "x")],
+            "unknown key `apps[0].role` (environment variable LOCKSTEP_APPS__0__ROLE); the nearest valid key is `LOCKSTEP_APPS__0__ROLES`",
+        ),
+        (
+            "",
+            &[("LOCKSTEP_DATABASE_URL", "x")],
+            "unknown key `database_url` (environment variable LOCKSTEP_DATABASE_URL); the nearest valid key is `LOCKSTEP_SECTION__KEY`",
+        ),
     ];
     for (toml, variables, expected) in cases {
         assert_eq!(error(toml, variables), format!("the configuration is wrong: {expected}"));
@@ -207,7 +237,10 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("[gateway]\nlisten = 8080", "`gateway.listen` (lockstep.toml, line 2) is \"8080\": expected an IP address and a port"),
         ("[gateway]\npublic_url = \"http://login.example.com\"", "must start with https://"),
         ("[gateway]\npublic_url = \"https://u:hush@login.example.com\"", "must not carry a user name or password"),
-        ("[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"all\"]", "`gateway.trusted_proxies[1]` (lockstep.toml, line 2) is \"all\""),
+        (
+            "[gateway]\ntrusted_proxies = [\"10.0.0.0/8\", \"all\"]",
+            "`gateway.trusted_proxies[1]` (lockstep.toml, line 2) is \"all\"",
+        ),
         ("[gateway]\ntrusted_proxies = \"10.0.0.0/8\"", "must be a list"),
         ("[gateway]\nlisten = \"\"", "is empty"),
         ("[gateway]\nlisten = [\"127.0.0.1:80\"]", "must be one value, not a list"),
@@ -236,7 +269,10 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("[[apps]]\nhosts = [\"a.b\"]\nworkspaces = []", "would let nobody in"),
         ("[[apps]]\nhosts = [\"a.b\"]\nworkspaces = [\"A_b\"]", "expected a workspace id"),
         ("[[apps]]\nhosts = [\"a.b\"]\nclaims = [\"sub\"]", "which the identity JWT sets itself"),
-        ("[[apps]]\nhosts = [\"a.b\"]\n[[apps]]\nhosts = [\"A.b\"]", "`apps[1].hosts` (lockstep.toml, line 4) has a.b, which is already given (lockstep.toml, line 2)"),
+        (
+            "[[apps]]\nhosts = [\"a.b\"]\n[[apps]]\nhosts = [\"A.b\"]",
+            "`apps[1].hosts` (lockstep.toml, line 4) has a.b, which is already given (lockstep.toml, line 2)",
+        ),
         ("a = ", "lockstep.toml, line 1: not valid TOML"),
         ("[a]\nb = 1\nb = 2", "lockstep.toml, line 3: not valid TOML: duplicate key"),
     ] {
@@ -288,7 +324,10 @@ fn a_secret_given_twice_is_an_error() {
         ("[mail]\nsmtp_url = \"smtp://a\"\nfrom = \"a@b\"", "LOCKSTEP_MAIL__SMTP_URL_FILE"),
     ] {
         let error = error(toml, &[(variable, "/etc/hostname")]);
-        assert!(error.contains("lockstep.toml, line 2") && error.contains(variable) && error.contains("are both given"), "{error}");
+        assert!(
+            error.contains("lockstep.toml, line 2") && error.contains(variable) && error.contains("are both given"),
+            "{error}"
+        );
     }
     let both = error("[database]\nurl = \"sqlite:///a\"\nurls = [\"sqlite:///a\"]", &[]);
     assert!(both.contains("`database.url`") && both.contains("`database.urls`"), "{both}");
@@ -299,7 +338,10 @@ fn a_file_that_cannot_be_read_is_named() {
     let secret = error("[redis]\nurl_file = \"missing\"", &[]);
     let whole = Config::load(Some(Path::new("/nonexistent/lockstep.toml")), std::iter::empty()).unwrap_err().to_string();
 
-    assert!(secret.contains("`redis.url_file` (lockstep.toml, line 2) names /etc/lockstep/missing, which cannot be read"), "{secret}");
+    assert!(
+        secret.contains("`redis.url_file` (lockstep.toml, line 2) names /etc/lockstep/missing, which cannot be read"),
+        "{secret}"
+    );
     assert!(whole.contains("/nonexistent/lockstep.toml") && whole.contains("--config"), "{whole}");
 }
 

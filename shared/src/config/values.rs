@@ -200,7 +200,9 @@ impl Setting for PublicUrl {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let url = <Url as Setting>::parse(text)?;
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err("a public URL has no path and no query: write scheme and host alone, such as \"https://login.example.com\"");
+            return Err(
+                "a public URL has no path and no query: write scheme and host alone, such as \"https://login.example.com\"",
+            );
         }
         if url.scheme() != "https" && !url.host().is_some_and(|host| is_this_machine(&host)) {
             return Err("a public URL must start with https:// (http:// is for localhost alone)");
@@ -246,7 +248,8 @@ mod tests {
             assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-        for text in ["", "10", "s", "10 s", "1.5h", "-1s", "+1s", "1h30m", "10S", "99999999999999999999s", "999999999999999999d"] {
+        for text in ["", "10", "s", "10 s", "1.5h", "-1s", "+1s", "1h30m", "10S", "99999999999999999999s", "999999999999999999d"]
+        {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }
@@ -309,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_host_has_no_port_scheme_or_wildcard() {
-        for (text, host) in [("App.Example.com", "app.example.com"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
+        for (text, host) in [("App.Example.com", "app.example.com"), ("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")]
+        {
             assert_eq!(<HostName as Setting>::parse(text).unwrap().as_str(), host);
         }
         for bad in ["app.example.com:80", "https://app", "app/x", "*.example.com", "a b", "0x7f.1"] {

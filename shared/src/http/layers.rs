@@ -137,12 +137,11 @@ impl fmt::Display for Route {
 
 /// Limits the body of each request, for whoever reads it; axum's extractors answer 413.
 pub fn limit_body<S: Clone + Send + Sync + 'static>(router: Router<S>, bytes: usize) -> Router<S> {
-    router.layer(DefaultBodyLimit::disable()).layer(map_request_with_state(
-        bytes,
-        |State(bytes): State<usize>, request: Request| async move {
+    router
+        .layer(DefaultBodyLimit::disable())
+        .layer(map_request_with_state(bytes, |State(bytes): State<usize>, request: Request| async move {
             request.map(|body| Body::new(Limited::new(body, bytes)))
-        },
-    ))
+        }))
 }
 
 /// The policy of a page: everything from our own origin, forms included, and nobody may frame it.
@@ -166,7 +165,10 @@ const FIXED: [(HeaderName, HeaderValue); 6] = [
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
-    (HeaderName::from_static("permissions-policy"), HeaderValue::from_static("camera=(), microphone=(), geolocation=(), payment=()")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), microphone=(), geolocation=(), payment=()"),
+    ),
 ];
 
 /// Headers that a handler may choose otherwise.
@@ -223,13 +225,14 @@ mod tests {
     }
 
     async fn panics() -> &'static str {
-        let nothing: Option<&str> = None;
-        nothing.expect("a secret")
+        panic!("a secret")
     }
 
     #[tokio::test]
     async fn a_request_has_an_id_of_ours_and_not_the_clients() {
-        let handler = |Extension(id): Extension<RequestId>, headers: HeaderMap| async move { format!("{id} {}", headers.contains_key("x-request-id")) };
+        let handler = |Extension(id): Extension<RequestId>, headers: HeaderMap| async move {
+            format!("{id} {}", headers.contains_key("x-request-id"))
+        };
         let router = observe(Router::new().route("/", get(handler)), Observation::default());
 
         let (parts, body) = ask(router, get_request("/")).await;
@@ -274,11 +277,16 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_has_the_security_headers() {
-        let routes = Router::new()
+        let own = Router::new()
             .route("/", get(|| async { "page" }))
-            .route("/own", get(|| async { ([(CONTENT_SECURITY_POLICY, SIGN_IN_POLICY), (X_FRAME_OPTIONS, HeaderValue::from_static("ALLOWALL"))], "page") }))
+            .route(
+                "/own",
+                get(|| async {
+                    ([(CONTENT_SECURITY_POLICY, SIGN_IN_POLICY), (X_FRAME_OPTIONS, HeaderValue::from_static("ALLOWALL"))], "page")
+                }),
+            )
             .fallback(|| async { StatusCode::NOT_FOUND });
-        let router = page_headers(routes);
+        let router = page_headers(own);
 
         for path in ["/", "/missing"] {
             let headers = ask(router.clone(), get_request(path)).await.0.headers;
@@ -295,8 +303,11 @@ mod tests {
             }
             assert_eq!(headers["content-security-policy"], PAGE_POLICY, "{path}");
         }
-        let own = ask(router, get_request("/own")).await.0.headers;
-        assert_eq!((&own["content-security-policy"], &own["x-frame-options"]), (&SIGN_IN_POLICY, &HeaderValue::from_static("DENY")));
+        let chosen = ask(router, get_request("/own")).await.0.headers;
+        assert_eq!(
+            (&chosen["content-security-policy"], &chosen["x-frame-options"]),
+            (&SIGN_IN_POLICY, &HeaderValue::from_static("DENY"))
+        );
     }
 
     #[derive(Clone, Default)]

@@ -26,7 +26,12 @@ impl EmailAddress {
     pub fn parse(text: &str) -> Option<Self> {
         let folded = fold(text);
         let (local, domain) = folded.split_once('@')?;
-        let odd = |c: char| c.is_control() || c.is_whitespace() || is_invisible(c) || matches!(c, '"' | '\\' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '@' | '%');
+        let odd = |c: char| {
+            c.is_control()
+                || c.is_whitespace()
+                || is_invisible(c)
+                || matches!(c, '"' | '\\' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '@' | '%')
+        };
         if local.is_empty() || local.len() > 64 || folded.chars().filter(|c| *c == '@').count() != 1 {
             return None;
         }

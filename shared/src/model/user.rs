@@ -78,7 +78,9 @@ impl Profile {
             .iter()
             .filter(|email| value(email))
             .find(|email| email.get("primary").and_then(Value::as_bool) == Some(true))
-            .or_else(|| emails.iter().filter(|email| value(email)).find(|email| email.get("type").and_then(Value::as_str) == Some("work")))
+            .or_else(|| {
+                emails.iter().filter(|email| value(email)).find(|email| email.get("type").and_then(Value::as_str) == Some("work"))
+            })
             .or_else(|| emails.iter().find(|email| value(email)));
         match chosen {
             Some(email) => email.get("value").and_then(Value::as_str),
@@ -97,7 +99,8 @@ impl Profile {
     /// The name to greet the person by.
     #[must_use]
     pub fn display_name(&self) -> String {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned);
+        let text =
+            |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.trim().is_empty()).map(str::to_owned);
         let name = self.attributes.get("name");
         text(self.attributes.get("displayName"))
             .or_else(|| text(name.and_then(|name| name.get("formatted"))))
@@ -168,7 +171,10 @@ mod tests {
     #[test]
     fn a_person_without_a_display_name_is_greeted_by_what_there_is() {
         assert_eq!(profile(&serde_json::json!({"displayName":"Babs"})).display_name(), "Babs");
-        assert_eq!(profile(&serde_json::json!({"name":{"givenName":"Barbara","familyName":"Jensen"}})).display_name(), "Barbara Jensen");
+        assert_eq!(
+            profile(&serde_json::json!({"name":{"givenName":"Barbara","familyName":"Jensen"}})).display_name(),
+            "Barbara Jensen"
+        );
         assert_eq!(profile(&serde_json::json!({"displayName":" "})).display_name(), "Babs@acme.com");
     }
 }

@@ -105,7 +105,9 @@ pub fn standing(row: &Replica, target: Target<'_>, beats: &Beats, acks: &Acks, n
         ReplicaState::Joining => Standing::Confirmed,
         ReplicaState::Serving if by_row || by_ack => Standing::Confirmed,
         // Its last renewal that did not include the place was before the commit, or before the beat was first seen.
-        ReplicaState::Serving if now.since(target.committed_by) >= lease || beats.still_for(row, now) >= lease => Standing::Lapsed,
+        ReplicaState::Serving if now.since(target.committed_by) >= lease || beats.still_for(row, now) >= lease => {
+            Standing::Lapsed
+        }
         ReplicaState::Serving => Standing::Awaited,
     }
 }

@@ -81,7 +81,12 @@ impl Road {
 }
 
 impl Inner {
-    async fn settle(&self, workspace: &WorkspaceId, settlement: &Settlement, committed_by: BootTime) -> Result<Receipt, SettleError> {
+    async fn settle(
+        &self,
+        workspace: &WorkspaceId,
+        settlement: &Settlement,
+        committed_by: BootTime,
+    ) -> Result<Receipt, SettleError> {
         let heard = self.watch.hear();
         let (generation, ()) = tokio::join!(self.generation(settlement, committed_by), self.publish(settlement));
         let target = Target { generation: &generation?, seq: settlement.through, committed_by };

@@ -48,7 +48,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(store: Store, bus: &Arc<dyn Bus>, clock: SharedClock, tasks: &TaskTracker, stop: &CancellationToken) -> Arc<Self> {
+    pub(super) fn start(
+        store: Store,
+        bus: &Arc<dyn Bus>,
+        clock: SharedClock,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
         let watch = Arc::new(Self {
             store,
             clock,

@@ -5,7 +5,7 @@ use super::SessionStoreError;
 use crate::{
     id::{SessionId, WorkspaceId},
     model::session::Session,
-    secret::{Key, SecretError, Sealer},
+    secret::{Key, Sealer, SecretError},
 };
 
 /// Seals and opens session records.

@@ -31,7 +31,12 @@ impl Store {
     }
 
     /// The newest records of a workspace, newest first; of one target, if one is named.
-    pub async fn audit_trail(&self, workspace: &WorkspaceId, target: Option<&str>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+    pub async fn audit_trail(
+        &self,
+        workspace: &WorkspaceId,
+        target: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
         let rows = match target {
             Some(target) => {
                 sqlx::query(OF_TARGET).bind(workspace.as_str()).bind(target).bind(i64::from(limit)).fetch_all(&self.pool).await?

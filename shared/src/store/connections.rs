@@ -56,7 +56,12 @@ pub struct NewConnection {
 
 impl Store {
     /// Registers a connection: a draft until issuer, client id and secret are known.
-    pub async fn add_connection(&self, workspace: &WorkspaceId, new: NewConnection, actor: &Actor) -> Result<Connection, StoreError> {
+    pub async fn add_connection(
+        &self,
+        workspace: &WorkspaceId,
+        new: NewConnection,
+        actor: &Actor,
+    ) -> Result<Connection, StoreError> {
         let mut connection = Connection {
             workspace: workspace.clone(),
             link: new.preset.link(),
@@ -148,7 +153,12 @@ impl Store {
     }
 
     /// Switches a connection off: nobody signs in through it, and the sessions made through it have ended.
-    pub async fn disable_connection(&self, workspace: &WorkspaceId, id: &ConnectionId, actor: &Actor) -> Result<Settlement, StoreError> {
+    pub async fn disable_connection(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConnectionId,
+        actor: &Actor,
+    ) -> Result<Settlement, StoreError> {
         let mut tx = self.begin().await?;
         let changed = sqlx::query(SET_STATE)
             .bind(workspace.as_str())
@@ -160,13 +170,19 @@ impl Store {
             return Err(StoreError::NotFound("connection"));
         }
         tx.audit(workspace, actor, "connection.disabled", id.as_str(), &json!({})).await?;
-        let settlement = tx.append(Draft::end(workspace, vec![Scope::Connection { id: id.clone() }], "connection.disabled")).await?;
+        let settlement =
+            tx.append(Draft::end(workspace, vec![Scope::Connection { id: id.clone() }], "connection.disabled")).await?;
         tx.commit().await?;
         Ok(settlement)
     }
 
     /// Removes a connection with everybody's link to it; the sessions made through it have ended.
-    pub async fn remove_connection(&self, workspace: &WorkspaceId, id: &ConnectionId, actor: &Actor) -> Result<Settlement, StoreError> {
+    pub async fn remove_connection(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConnectionId,
+        actor: &Actor,
+    ) -> Result<Settlement, StoreError> {
         let mut tx = self.begin().await?;
         let deleted = sqlx::query(DELETE).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         if deleted.rows_affected() == 0 {
@@ -174,7 +190,8 @@ impl Store {
         }
         sqlx::query(DELETE_LINKS).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         tx.audit(workspace, actor, "connection.removed", id.as_str(), &json!({})).await?;
-        let settlement = tx.append(Draft::end(workspace, vec![Scope::Connection { id: id.clone() }], "connection.removed")).await?;
+        let settlement =
+            tx.append(Draft::end(workspace, vec![Scope::Connection { id: id.clone() }], "connection.removed")).await?;
         tx.commit().await?;
         Ok(settlement)
     }
@@ -183,7 +200,8 @@ impl Store {
     pub fn client_secret(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
         let Some(sealed) = &connection.sealed_secret else { return Ok(None) };
         let plain = self.sealer.open(&Connection::secret_purpose(&connection.id), sealed)?;
-        let text = String::from_utf8(plain).map_err(|error| StoreError::Corrupt { what: "client secret", source: error.into() })?;
+        let text =
+            String::from_utf8(plain).map_err(|error| StoreError::Corrupt { what: "client secret", source: error.into() })?;
         Ok(Some(text))
     }
 

@@ -61,7 +61,11 @@ impl Store {
     }
 
     /// Whether the workspace has proven to own the domain, in the snapshot of a transaction.
-    pub(super) async fn owns_domain_on(on: &mut sqlx::AnyConnection, workspace: &WorkspaceId, domain: &str) -> Result<bool, StoreError> {
+    pub(super) async fn owns_domain_on(
+        on: &mut sqlx::AnyConnection,
+        workspace: &WorkspaceId,
+        domain: &str,
+    ) -> Result<bool, StoreError> {
         Ok(sqlx::query(PROVEN).bind(workspace.as_str()).bind(domain).fetch_optional(on).await?.is_some())
     }
 

@@ -43,15 +43,11 @@ const BY_MEMBER: &str = concat!(
     " FROM groups WHERE workspace_id = $1 AND id IN
         (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2) ORDER BY id"
 );
-const AFTER: &str =
-    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
-const PAGE: &str =
-    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
+const AFTER: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+const PAGE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
-const LOCK: &str = concat!(
-    "UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ",
-    group_columns!()
-);
+const LOCK: &str =
+    concat!("UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", group_columns!());
 const UPDATE: &str = "
     UPDATE groups SET display_name = $3, display_name_key = $4, external_id = $5, attributes = $6, updated_at = $7
     WHERE workspace_id = $1 AND id = $2";
@@ -147,7 +143,12 @@ impl Store {
     }
 
     /// The groups behind `after` in the order of ids, which is that of their creation.
-    pub async fn groups_after(&self, workspace: &WorkspaceId, after: Option<&GroupId>, limit: u32) -> Result<Vec<Group>, StoreError> {
+    pub async fn groups_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&GroupId>,
+        limit: u32,
+    ) -> Result<Vec<Group>, StoreError> {
         let rows = sqlx::query(AFTER)
             .bind(workspace.as_str())
             .bind(after.map_or("", GroupId::as_str))
@@ -225,7 +226,13 @@ impl Store {
         tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
         let now = tx.now().0;
         let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?;
-        sqlx::query(BURY).bind(workspace.as_str()).bind(id.as_str()).bind(settlement.through.0).bind(now).execute(tx.on()).await?;
+        sqlx::query(BURY)
+            .bind(workspace.as_str())
+            .bind(id.as_str())
+            .bind(settlement.through.0)
+            .bind(now)
+            .execute(tx.on())
+            .await?;
         tx.commit().await?;
         Ok(GroupDeletion::Now(settlement))
     }

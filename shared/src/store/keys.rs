@@ -59,8 +59,6 @@ impl Store {
 
     async fn stored_keys(&self, purpose: KeyPurpose) -> Result<Vec<Vec<u8>>, StoreError> {
         let rows = sqlx::query(ALL).bind(purpose.as_str()).fetch_all(&self.pool).await?;
-        rows.iter()
-            .map(|row| Ok(self.sealer.open(purpose.as_str(), &Columns::of(row, "key").text("sealed")?)?))
-            .collect()
+        rows.iter().map(|row| Ok(self.sealer.open(purpose.as_str(), &Columns::of(row, "key").text("sealed")?)?)).collect()
     }
 }

@@ -77,7 +77,11 @@ impl Store {
                 let columns = Columns::of(row, "member");
                 let group_name = columns.optional_text("display_name")?;
                 let is_group = group_name.is_some();
-                Ok(Member { id: columns.text("member_id")?, display: group_name.or(columns.optional_text("user_name")?), is_group })
+                Ok(Member {
+                    id: columns.text("member_id")?,
+                    display: group_name.or(columns.optional_text("user_name")?),
+                    is_group,
+                })
             })
             .collect()
     }
@@ -129,7 +133,8 @@ pub(super) async fn change(
             MemberChange::Remove(ids) => rows(tx, workspace, group, ids, &DELETE_BATCH, &DELETE_ONE).await?,
             MemberChange::Replace(ids) => {
                 let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
-                let gone: Vec<String> = all(tx, workspace, group).await?.into_iter().filter(|id| !wanted.contains(id.as_str())).collect();
+                let gone: Vec<String> =
+                    all(tx, workspace, group).await?.into_iter().filter(|id| !wanted.contains(id.as_str())).collect();
                 let mut moved = rows(tx, workspace, group, &gone, &DELETE_BATCH, &DELETE_ONE).await?;
                 moved.extend(rows(tx, workspace, group, ids, &INSERT_BATCH, &INSERT_ONE).await?);
                 moved
@@ -174,7 +179,13 @@ async fn rows(
     Ok(moved)
 }
 
-async fn run(tx: &mut Tx, workspace: &WorkspaceId, group: &GroupId, ids: &[&str], text: &'static str) -> Result<Vec<String>, StoreError> {
+async fn run(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    group: &GroupId,
+    ids: &[&str],
+    text: &'static str,
+) -> Result<Vec<String>, StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(text)).bind(workspace.as_str()).bind(group.as_str());
     for id in ids {
         query = query.bind(*id);

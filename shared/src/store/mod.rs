@@ -20,7 +20,6 @@ mod tx;
 mod users;
 mod workspaces;
 
-
 pub use connections::{ConnectionDetails, NewConnection};
 pub use domains::Domain;
 pub use error::{EditError, StoreError};

@@ -111,7 +111,9 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
-            .after_connect(move |connection, _| Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) }))
+            .after_connect(move |connection, _| {
+                Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) })
+            })
             .connect_lazy_with(connect);
         let writer = (engine == Engine::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
@@ -162,7 +164,9 @@ impl Store {
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         let turn = match &self.writer {
-            Some(writer) => Some(writer.clone().acquire_owned().await.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolClosed))?),
+            Some(writer) => {
+                Some(writer.clone().acquire_owned().await.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolClosed))?)
+            }
             None => None,
         };
         let statement = match self.engine {

@@ -72,7 +72,9 @@ impl Store {
         }
         let found = Self::users_matching_on(tx.on(), workspace, &UserMatch::UserName(email.to_owned())).await?;
         let user = match found.into_iter().next() {
-            Some(user) if user.login_method == LoginMethod::Sso => return Err(StoreError::Conflict("userName (by a person who signs in by SSO)")),
+            Some(user) if user.login_method == LoginMethod::Sso => {
+                return Err(StoreError::Conflict("userName (by a person who signs in by SSO)"));
+            }
             Some(user) => user,
             None => users::insert(&mut tx, workspace, invited(email)).await?,
         };
@@ -171,11 +173,8 @@ async fn admit_by_password(tx: &mut super::tx::Tx, account: &PasswordAccount) ->
     {
         return Ok(Err(Refusal::MustUseSso));
     }
-    let stored = sqlx::query(PASSWORD)
-        .bind(account.workspace.as_str())
-        .bind(account.user.as_str())
-        .fetch_optional(tx.on())
-        .await?;
+    let stored =
+        sqlx::query(PASSWORD).bind(account.workspace.as_str()).bind(account.user.as_str()).fetch_optional(tx.on()).await?;
     let stored = stored.map(|row| Columns::of(&row, "password").text("hash")).transpose()?;
     if stored.as_ref() != Some(&account.hash) {
         return Ok(Err(Refusal::PasswordGone));

@@ -3,13 +3,7 @@
 
 use serde_json::json;
 
-use super::{
-    Store, StoreError,
-    members::groups_between,
-    row::Columns,
-    tx::Tx,
-    users::UserMatch,
-};
+use super::{Store, StoreError, members::groups_between, row::Columns, tx::Tx, users::UserMatch};
 use crate::{
     id::{ConnectionId, Generation, UserId, WorkspaceId},
     model::{
@@ -113,9 +107,11 @@ impl Store {
         let outcome = admit_by_sso(&mut tx, workspace, identity, claims).await?;
         let (action, target, detail) = match &outcome {
             Ok(signed_in) => ("session.signed_in", signed_in.user.as_str(), json!({ "connection": identity.connection })),
-            Err(refusal) => {
-                ("session.refused", identity.connection.as_str(), json!({ "reason": refusal.to_string(), "subject": identity.subject }))
-            }
+            Err(refusal) => (
+                "session.refused",
+                identity.connection.as_str(),
+                json!({ "reason": refusal.to_string(), "subject": identity.subject }),
+            ),
         };
         if outcome == Err(Refusal::WorkspaceClosed) && self.workspace(workspace).await?.is_none() {
             return Ok(outcome);
@@ -139,7 +135,13 @@ impl Store {
     }
 
     /// Links a person to an identity by an admin's or operator's word.
-    pub async fn link(&self, workspace: &WorkspaceId, identity: &ProviderIdentity, user: &UserId, actor: &Actor) -> Result<(), StoreError> {
+    pub async fn link(
+        &self,
+        workspace: &WorkspaceId,
+        identity: &ProviderIdentity,
+        user: &UserId,
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         add_link(&mut tx, workspace, identity, user, actor).await?;
         tx.commit().await

@@ -67,7 +67,12 @@ impl Store {
         tx.commit().await
     }
 
-    pub(crate) async fn use_once(&self, workspace: &WorkspaceId, digest: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) async fn use_once(
+        &self,
+        workspace: &WorkspaceId,
+        digest: &str,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let used = sqlx::query(USE_ONCE).bind(workspace.as_str()).bind(digest).bind(expires_at.0).execute(tx.on()).await?;
         tx.commit().await?;

@@ -27,7 +27,12 @@ const REVOKE: &str = "
 
 impl Store {
     /// Issues a token. The answer's first part is shown once and kept nowhere.
-    pub async fn issue_token(&self, workspace: &WorkspaceId, lifetime: Duration, actor: &Actor) -> Result<(BearerToken, Token), StoreError> {
+    pub async fn issue_token(
+        &self,
+        workspace: &WorkspaceId,
+        lifetime: Duration,
+        actor: &Actor,
+    ) -> Result<(BearerToken, Token), StoreError> {
         let secret = BearerToken::new()?;
         let mut tx = self.begin().await?;
         let token = Token {

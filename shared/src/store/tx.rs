@@ -4,7 +4,10 @@ use serde_json::Value;
 use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{StoreError, row::{Columns, to_json}};
+use super::{
+    StoreError,
+    row::{Columns, to_json},
+};
 use crate::{
     clock::Timestamp,
     id::{AuditId, Generation, WorkspaceId},

@@ -40,16 +40,12 @@ const BY_EMAIL: &str = concat!(
     " FROM users WHERE workspace_id = $1 AND id IN
         (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2) ORDER BY id"
 );
-const AFTER: &str =
-    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
-const PAGE: &str =
-    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
+const AFTER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
 /// Takes the row's lock on both engines and reads it in one step.
-const LOCK: &str = concat!(
-    "UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ",
-    user_columns!()
-);
+const LOCK: &str =
+    concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
 const UPDATE: &str = "
     UPDATE users SET user_name = $3, user_name_key = $4, external_id = $5, active = $6, attributes = $7, updated_at = $8
     WHERE workspace_id = $1 AND id = $2";
@@ -120,7 +116,11 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    pub(super) async fn user_on(on: &mut sqlx::AnyConnection, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
+    pub(super) async fn user_on(
+        on: &mut sqlx::AnyConnection,
+        workspace: &WorkspaceId,
+        id: &UserId,
+    ) -> Result<Option<User>, StoreError> {
         let row = sqlx::query(ONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(on).await?;
         row.as_ref().map(read).transpose()
     }
@@ -147,7 +147,12 @@ impl Store {
     }
 
     /// The users behind `after` in the order of ids, which is that of their creation.
-    pub async fn users_after(&self, workspace: &WorkspaceId, after: Option<&UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+    pub async fn users_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
         let rows = sqlx::query(AFTER)
             .bind(workspace.as_str())
             .bind(after.map_or("", UserId::as_str))
@@ -228,7 +233,8 @@ impl Store {
             return Err(StoreError::NotFound("user"));
         }
         tx.audit(workspace, actor, "user.login_method_changed", id.as_str(), &json!({ "method": method })).await?;
-        let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.login_method_changed")).await?;
+        let settlement =
+            tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.login_method_changed")).await?;
         set_ended(&mut tx, workspace, id, settlement.through).await?;
         tx.commit().await?;
         Ok(settlement)
@@ -253,7 +259,13 @@ impl Store {
         tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
         let now = tx.now().0;
         let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.deleted")).await?;
-        sqlx::query(BURY).bind(workspace.as_str()).bind(id.as_str()).bind(settlement.through.0).bind(now).execute(tx.on()).await?;
+        sqlx::query(BURY)
+            .bind(workspace.as_str())
+            .bind(id.as_str())
+            .bind(settlement.through.0)
+            .bind(now)
+            .execute(tx.on())
+            .await?;
         tx.commit().await?;
         Ok(Deletion::Now(settlement))
     }
@@ -290,12 +302,7 @@ pub(super) async fn insert(tx: &mut Tx, workspace: &WorkspaceId, new: NewUser) -
 
 async fn add_emails(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
     for (address, _) in user.profile.emails() {
-        sqlx::query(ADD_EMAIL)
-            .bind(user.workspace.as_str())
-            .bind(user.id.as_str())
-            .bind(fold(address))
-            .execute(tx.on())
-            .await?;
+        sqlx::query(ADD_EMAIL).bind(user.workspace.as_str()).bind(user.id.as_str()).bind(fold(address)).execute(tx.on()).await?;
     }
     Ok(())
 }

@@ -3,7 +3,11 @@
 use serde_json::json;
 use sqlx::any::AnyRow;
 
-use super::{Settlement, Store, StoreError, row::{Columns, to_json}, tx::Tx};
+use super::{
+    Settlement, Store, StoreError,
+    row::{Columns, to_json},
+    tx::Tx,
+};
 use crate::{
     id::WorkspaceId,
     model::{
@@ -27,7 +31,13 @@ const SET_ENFORCEMENT: &str = "UPDATE workspaces SET enforcement = $2, stage = $
 
 impl Store {
     /// Creates a workspace.
-    pub async fn create_workspace(&self, id: &WorkspaceId, name: &str, plan: Plan, actor: &Actor) -> Result<Workspace, StoreError> {
+    pub async fn create_workspace(
+        &self,
+        id: &WorkspaceId,
+        name: &str,
+        plan: Plan,
+        actor: &Actor,
+    ) -> Result<Workspace, StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;
         sqlx::query(INSERT).bind(id.as_str()).bind(name).bind(plan.as_str()).bind(now).execute(tx.on()).await?;
@@ -42,7 +52,10 @@ impl Store {
     }
 
     /// Reads one workspace in the snapshot of a transaction.
-    pub(super) async fn workspace_on(connection: &mut sqlx::AnyConnection, id: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+    pub(super) async fn workspace_on(
+        connection: &mut sqlx::AnyConnection,
+        id: &WorkspaceId,
+    ) -> Result<Option<Workspace>, StoreError> {
         sqlx::query(ONE).bind(id.as_str()).fetch_optional(connection).await?.as_ref().map(read).transpose()
     }
 
@@ -72,7 +85,12 @@ impl Store {
     }
 
     /// Closes or reopens a workspace. Closing ends every session in it.
-    pub async fn set_workspace_state(&self, id: &WorkspaceId, state: WorkspaceState, actor: &Actor) -> Result<Settlement, StoreError> {
+    pub async fn set_workspace_state(
+        &self,
+        id: &WorkspaceId,
+        state: WorkspaceState,
+        actor: &Actor,
+    ) -> Result<Settlement, StoreError> {
         let mut tx = self.begin().await?;
         let changed = sqlx::query(SET_STATE).bind(id.as_str()).bind(state.as_str()).execute(tx.on()).await?;
         one(changed.rows_affected())?;

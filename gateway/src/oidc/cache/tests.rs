@@ -11,6 +11,7 @@ use crate::oidc::{
 
 const ISSUER: &str = "https://idp.example";
 const DISCOVERY: &str = "https://idp.example/.well-known/openid-configuration";
+const SECOND: Duration = Duration::from_secs(1);
 const KEYS: &str = "https://idp.example/keys";
 
 struct Fixture {
@@ -71,11 +72,11 @@ async fn what_is_fresh_is_not_asked_for_again() {
     let providers = fixture.providers();
 
     providers.get(ISSUER).await.unwrap();
-    fixture.clock.advance(FRESH - Duration::from_secs(1));
+    fixture.clock.advance(FRESH.saturating_sub(SECOND));
     providers.get(ISSUER).await.unwrap();
     assert_eq!(fixture.provider.asked(DISCOVERY), 1);
 
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(SECOND);
     providers.get(ISSUER).await.unwrap();
     assert_eq!((fixture.provider.asked(DISCOVERY), fixture.provider.asked(KEYS)), (2, 2));
 }
@@ -102,9 +103,9 @@ async fn a8_the_last_good_serves_through_an_outage_of_a_day() {
     providers.get(ISSUER).await.unwrap();
 
     fixture.provider.go_away();
-    fixture.clock.advance(LAST_GOOD - Duration::from_secs(1));
+    fixture.clock.advance(LAST_GOOD.saturating_sub(SECOND));
     assert!(providers.get(ISSUER).await.is_ok());
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(SECOND);
 
     assert!(matches!(providers.get(ISSUER).await, Err(ProviderError::Unreachable { .. })));
 }
@@ -169,10 +170,10 @@ async fn a7_a_flood_of_invented_keys_costs_one_request_in_half_a_minute() {
     }
     assert_eq!(fixture.provider.asked(KEYS), 2, "the first fetch and one for the flood");
 
-    fixture.clock.advance(ROTATION - Duration::from_secs(1));
+    fixture.clock.advance(ROTATION.saturating_sub(SECOND));
     let _ = fixture.verify(&providers, &fixture.token(&attacker, "x")).await;
     assert_eq!(fixture.provider.asked(KEYS), 2);
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(SECOND);
     let _ = fixture.verify(&providers, &fixture.token(&attacker, "x")).await;
     assert_eq!(fixture.provider.asked(KEYS), 3);
 }

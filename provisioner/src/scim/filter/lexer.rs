@@ -22,7 +22,7 @@ pub(super) fn tokens(text: &str, profile: Profile) -> Result<Vec<Token<'_>>, Sci
     let mut chars = text.char_indices().peekable();
     while let Some(&(at, c)) = chars.peek() {
         let token = match c {
-            ' ' | '\t' | '\r' | '\n' => None,
+            c if c.is_whitespace() => None,
             '(' => Some(Token::Open),
             ')' => Some(Token::Close),
             '[' => Some(Token::OpenBracket),

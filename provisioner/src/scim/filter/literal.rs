@@ -52,7 +52,10 @@ pub(super) fn typed(attribute: &AttributeRef, op: CompareOp, written: &Written<'
     }
     match attribute.kind {
         AttributeType::String | AttributeType::Reference | AttributeType::Binary => text(written),
-        AttributeType::Boolean => boolean(written.as_str()).map(Literal::Boolean).ok_or_else(|| mismatch(attribute, "true or false")),
+        AttributeType::Boolean => boolean(written.as_str())
+            .filter(|truth| profile.is_lenient() || written.as_str() == if *truth { "true" } else { "false" })
+            .map(Literal::Boolean)
+            .ok_or_else(|| mismatch(attribute, "true or false")),
         AttributeType::Integer | AttributeType::Decimal => {
             written.as_str().parse::<Number>().map(Literal::Number).map_err(|_| mismatch(attribute, "a number"))
         }

@@ -11,6 +11,9 @@ mod print;
 #[cfg(test)]
 mod tests;
 
+pub(super) use evaluate::compare_numbers;
+pub(super) use literal::{boolean, instant};
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Number, Value};
 

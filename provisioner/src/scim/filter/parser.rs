@@ -10,19 +10,19 @@ use crate::scim::schema::{Attribute, AttributeType, Found, Mutability, Returned}
 use crate::scim::{Profile, ResourceSchema, ScimError, text};
 
 pub(super) fn resource(text: &str, schema: &ResourceSchema, profile: Profile) -> Result<Filter, ScimError> {
-    whole(text, Scope::Resource(schema), profile)
+    whole(text, &Scope::Resource(schema), profile)
 }
 
 pub(super) fn element(text: &str, list: &Attribute, profile: Profile) -> Result<Filter, ScimError> {
-    whole(text, Scope::Element(list), profile)
+    whole(text, &Scope::Element(list), profile)
 }
 
-fn whole(text: &str, scope: Scope<'_>, profile: Profile) -> Result<Filter, ScimError> {
+fn whole(text: &str, scope: &Scope<'_>, profile: Profile) -> Result<Filter, ScimError> {
     if text.len() > MAX_LENGTH {
         return Err(ScimError::InvalidFilter(format!("the filter is longer than {MAX_LENGTH} bytes")));
     }
     let mut parser = Parser { tokens: lexer::tokens(text, profile)?.into_iter().peekable(), profile, depth: 0 };
-    let filter = parser.either(&scope)?;
+    let filter = parser.either(scope)?;
     match parser.tokens.next() {
         None => Ok(filter),
         Some(token) => Err(unexpected(Some(&token))),

@@ -201,7 +201,7 @@ pub(in crate::scim) fn demote_all_but_first(list: &mut [Value]) -> bool {
     demoted
 }
 
-/// Entra's AppRoleAssignmentsComplex puts a whole role, as JSON, into the role's `value`.
+/// Entra's `AppRoleAssignmentsComplex` puts a whole role, as JSON, into the role's `value`.
 fn unpacked_role(members: Map<String, Value>) -> Map<String, Value> {
     let packed = members.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, value)| value.as_str());
     let Some(Value::Object(role)) = packed.filter(|text| text.starts_with('{')).and_then(|text| json::parse_limited(text.as_bytes()).ok()) else {

@@ -44,7 +44,10 @@ impl Editor<'_, '_> {
             (None, None) => self.whole(step.op, &target, before, value)?,
         };
         if after.is_none() && target.definition.required {
-            return Err(ScimError::Mutability(format!("{} is required and cannot be removed", target.name)));
+            return Err(match step.op {
+                Op::Remove => ScimError::Mutability(format!("{} is required and cannot be removed", target.name)),
+                Op::Add | Op::Replace => ScimError::InvalidValue(format!("{} is required and cannot be empty", target.name)),
+            });
         }
         edit_home(self.document, urn, |home| match after {
             Some(after) => {

@@ -262,9 +262,7 @@ impl Resolve for Checked {
         let reach = Arc::clone(&self.0);
         Box::pin(async move {
             let host = name.as_str();
-            let found = tokio::net::lookup_host((host, 0))
-                .await
-                .map_err(|source| Refused::NotFound(host.to_owned(), source))?;
+            let found = tokio::net::lookup_host((host, 0)).await.map_err(|source| Refused::NotFound(host.to_owned(), source))?;
             let allowed: Vec<SocketAddr> = found.filter(|address| reach.may_call(address.ip())).collect();
             if allowed.is_empty() {
                 tracing::warn!(host, "refused an outbound request: {host} has no public address");

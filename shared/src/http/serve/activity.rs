@@ -1,9 +1,7 @@
 //! What a connection is waiting for, and until when it may. It decides nothing about requests; it only knows that a client
 //! who sends nothing, sends slowly or reads nothing must not keep a connection.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
@@ -48,13 +46,8 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let state = State {
-            waiting: Waiting::FirstByte,
-            since: Instant::now(),
-            running: 0,
-            is_http2: false,
-            unwritten_since: None,
-        };
+        let state =
+            State { waiting: Waiting::FirstByte, since: Instant::now(), running: 0, is_http2: false, unwritten_since: None };
         Arc::new(Self { state: Mutex::new(state), supervisor: AtomicWaker::new() })
     }
 

@@ -176,7 +176,10 @@ async fn a_slow_handler_is_not_taken_for_a_slow_client() {
     let handler = |State(go): State<Arc<Notify>>, Extension(entered): Extension<mpsc::Sender<()>>, request: Request| async move {
         entered.send(()).await.unwrap();
         go.notified().await;
-        axum::body::to_bytes(request.into_body(), usize::MAX).await.map(|body| body.len().to_string()).map_err(|_| StatusCode::BAD_REQUEST)
+        axum::body::to_bytes(request.into_body(), usize::MAX)
+            .await
+            .map(|body| body.len().to_string())
+            .map_err(|_| StatusCode::BAD_REQUEST)
     };
     let router = Router::new().route("/", post(handler)).layer(Extension(entered)).with_state(Arc::clone(&go));
     let server = start(router, ServeOptions { body_window: SHORT, body_minimum: 1024, head: SHORT, ..Default::default() }).await;
@@ -207,7 +210,7 @@ async fn a1_a_client_that_reads_nothing_is_given_up() {
         let told = Told(sender);
         let endless = move || {
             let _held = &told;
-            Ok::<_, io::Error>(Bytes::from_static(&[0; 65536]))
+            Ok::<_, io::Error>(Bytes::from_static(&[0; 8192]))
         };
         Body::from_stream(futures_util::stream::repeat_with(endless))
     };

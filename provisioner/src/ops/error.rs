@@ -1,0 +1,300 @@
+//! Why a command was not carried out: a stable code for programs, a sentence for people, and what to do about it.
+
+use std::{error::Error, path::PathBuf};
+
+use lockstep_shared::{
+    config::{ConfigError, Program},
+    http::outbound::SetupError,
+    id::{ConnectionId, IdError, TokenId, WorkspaceId},
+    model::connection::ConnectionState,
+    revoke::SettleError,
+    runtime::StartError,
+    store::StoreError,
+};
+
+use super::{finding::Finding, provider::IssuerError};
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// The configuration does not fit.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nobody answers at the database's address, or not to us.
+    #[error("the database cannot be reached: {}", chain(.0))]
+    Unreachable(#[source] sqlx::Error),
+    /// The database's address is answered by nobody in time.
+    #[error("the database cannot be reached: no connection within {0} s")]
+    UnreachableInTime(u64),
+    /// There is no such SQLite file.
+    #[error("there is no database at {}", .0.display())]
+    NoDatabase(PathBuf),
+    /// The schema lacks steps.
+    #[error("the database schema is not up to date")]
+    SchemaBehind,
+    /// A newer program was here.
+    #[error("the database schema is newer than this program")]
+    SchemaAhead,
+    /// The database refused, or was lost on the way.
+    #[error("{}", chain(.0))]
+    Store(#[source] StoreError),
+    /// The parts that end access cannot be opened.
+    #[error("{}", chain(.0))]
+    Start(#[source] StartError),
+    /// The same, in silence.
+    #[error("the revocation channel could not be opened in time")]
+    RoadTooSlow,
+    /// The change is stored, but nobody can say that it is in force everywhere.
+    #[error("the change is stored, but it is not confirmed that everybody concerned is out: {}", chain(.0))]
+    Settle(#[from] SettleError),
+    /// No such workspace.
+    #[error("there is no workspace {0}")]
+    UnknownWorkspace(WorkspaceId),
+    /// The id is in use.
+    #[error("there already is a workspace {0}")]
+    WorkspaceTaken(WorkspaceId),
+    /// No such connection in the workspace.
+    #[error("workspace {workspace} has no connection {id}")]
+    UnknownConnection {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        id: ConnectionId,
+        /// What there is.
+        known: Vec<ConnectionId>,
+    },
+    /// The id is in use, perhaps in another workspace.
+    #[error("the connection id {0} is already taken in this deployment")]
+    ConnectionTaken(ConnectionId),
+    /// `{workspace}-{preset}` is too long to be an id.
+    #[error("the default connection id does not fit: {0}")]
+    ConnectionId(#[from] IdError),
+    /// The connection is not in use.
+    #[error("connection {id} is {state}")]
+    NotInUse {
+        /// Its workspace.
+        workspace: WorkspaceId,
+        /// The connection.
+        id: ConnectionId,
+        /// What it is instead.
+        state: ConnectionState,
+        /// What a draft still needs, as options.
+        missing: Vec<&'static str>,
+    },
+    /// The issuer cannot be one.
+    #[error("the issuer '{issuer}' cannot be used: {source}")]
+    Issuer {
+        /// What was given.
+        issuer: String,
+        /// Why not.
+        source: IssuerError,
+    },
+    /// The plan does not have it.
+    #[error("{what} needs the plan enterprise, and workspace {workspace} has the plan free")]
+    Plan {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Nobody could sign in any more.
+    #[error("workspace {workspace} has no connection through which people can sign in{}", because(findings))]
+    NoWorkingConnection {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What the tests of its active connections found, by connection.
+        findings: Vec<(ConnectionId, Finding)>,
+    },
+    /// Nobody of that name.
+    #[error("workspace {workspace} has no user '{name}'")]
+    UnknownUser {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        name: String,
+    },
+    /// Several people with that address.
+    #[error("'{name}' is the e-mail address of {count} users")]
+    AmbiguousUser {
+        /// What was asked for.
+        name: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// An invitation sets a password, and this person has no use for one.
+    #[error("{email} already is a user who signs in by SSO")]
+    SignsInBySso {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The address.
+        email: String,
+    },
+    /// The domain stands there already.
+    #[error("workspace {workspace} already has the domain {domain}")]
+    DomainTaken {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The domain.
+        domain: String,
+    },
+    /// No such domain in the workspace.
+    #[error("workspace {workspace} has no domain {domain}")]
+    UnknownDomain {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The domain.
+        domain: String,
+    },
+    /// No such token, or it was revoked before.
+    #[error("workspace {workspace} has no live token {id}")]
+    UnknownToken {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The token's record.
+        id: TokenId,
+    },
+    /// No receipt of that place.
+    #[error("workspace {workspace} has no such receipt")]
+    UnknownReceipt {
+        /// The workspace.
+        workspace: WorkspaceId,
+    },
+    /// A secret's file cannot be read.
+    #[error("cannot read the secret from {}: {source}", path.display())]
+    SecretFile {
+        /// The file; `-` is standard input.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A secret's file holds nothing, or no secret.
+    #[error("{} holds no secret: one line of text was expected", .0.display())]
+    NoSecret(PathBuf),
+    /// Our own HTTP client cannot be made.
+    #[error("{}", chain(.0))]
+    Outbound(#[from] SetupError),
+}
+
+/// An error with its causes, on one line; a cause that its effect has already told is left out.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+fn because(findings: &[(ConnectionId, Finding)]) -> String {
+    findings.iter().fold(String::new(), |text, (id, finding)| format!("{text}; {id}: {}", finding.message))
+}
+
+impl OpsError {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "configuration",
+            Self::Unreachable(_) | Self::UnreachableInTime(_) | Self::NoDatabase(_) => "database_unreachable",
+            Self::SchemaBehind => "schema_behind",
+            Self::SchemaAhead => "schema_ahead",
+            Self::Store(error) if error.is_transient() => "database_unavailable",
+            Self::Store(StoreError::Conflict(_)) => "conflict",
+            Self::Store(_) => "database",
+            Self::Start(_) | Self::RoadTooSlow => "start",
+            Self::Settle(_) => "not_confirmed",
+            Self::UnknownWorkspace(_) => "workspace_not_found",
+            Self::WorkspaceTaken(_) => "workspace_exists",
+            Self::UnknownConnection { .. } => "connection_not_found",
+            Self::ConnectionTaken(_) => "connection_exists",
+            Self::ConnectionId(_) => "connection_id",
+            Self::NotInUse { .. } => "connection_not_active",
+            Self::Issuer { .. } => "issuer",
+            Self::Plan { .. } => "plan",
+            Self::NoWorkingConnection { .. } => "no_working_connection",
+            Self::UnknownUser { .. } => "user_not_found",
+            Self::AmbiguousUser { .. } => "user_ambiguous",
+            Self::SignsInBySso { .. } => "user_signs_in_by_sso",
+            Self::DomainTaken { .. } => "domain_exists",
+            Self::UnknownDomain { .. } => "domain_not_found",
+            Self::UnknownToken { .. } => "token_not_found",
+            Self::UnknownReceipt { .. } => "receipt_not_found",
+            Self::SecretFile { .. } | Self::NoSecret(_) => "secret_file",
+            Self::Outbound(_) => "outbound",
+        }
+    }
+
+    /// What to do about it; `program` is the one that the reader types.
+    #[must_use]
+    pub fn fix(&self, program: Program) -> String {
+        match self {
+            Self::Config(_) => format!("mend the configuration, then run `{program} check`"),
+            Self::Unreachable(_) | Self::UnreachableInTime(_) => {
+                format!("see that the database runs and that [database] url names it, then run `{program} check`; nothing was changed")
+            }
+            Self::NoDatabase(_) => format!("make it with `{program} migrate`, or mend the path in [database] url"),
+            Self::SchemaBehind => format!("run `{program} migrate`"),
+            Self::SchemaAhead => "use the release that migrated it, or a later one".to_owned(),
+            Self::Store(error) if error.is_transient() => {
+                format!("run `{program} check`, look whether the change was made, and if not, run the command again")
+            }
+            Self::Store(StoreError::Conflict(_)) => "choose another value".to_owned(),
+            Self::Store(_) | Self::Start(_) | Self::Outbound(_) => format!("run `{program} check`, which tells what is wrong"),
+            Self::RoadTooSlow => format!("run `{program} check`, then the command again; nothing was changed"),
+            Self::Settle(_) => "run the same command again: it waits until they are".to_owned(),
+            Self::UnknownWorkspace(id) => {
+                format!("check the spelling, or create it with `{program} workspace create {id} --name NAME --plan enterprise`")
+            }
+            Self::WorkspaceTaken(id) => format!("choose another id, or change this one with `{program} workspace set {id}`"),
+            Self::UnknownConnection { workspace, known, .. } => known_connections(program, workspace, known),
+            Self::ConnectionTaken(_) => "choose another with --id; ids are unique in the deployment, since redirect URIs name them".to_owned(),
+            Self::ConnectionId(_) => "choose a shorter one with --id".to_owned(),
+            Self::NotInUse { workspace, id, state, missing } => match state {
+                ConnectionState::Disabled => format!("put it in use again with `{program} connection set {workspace} {id} --enable`"),
+                ConnectionState::Draft | ConnectionState::Active => {
+                    format!("complete it with `{program} connection set {workspace} {id} {}`", missing.join(" "))
+                }
+            },
+            Self::Issuer { source, .. } => source.fix(),
+            Self::Plan { workspace, .. } => format!("run `{program} workspace set {workspace} --plan enterprise`"),
+            Self::NoWorkingConnection { workspace, findings } if findings.is_empty() => format!(
+                "add one with `{program} connection add {workspace} --preset PRESET`; to go on without, add --force --reason TEXT (audited)"
+            ),
+            Self::NoWorkingConnection { workspace, .. } => {
+                format!("run `{program} connection test {workspace}`; to go on without, add --force --reason TEXT (audited)")
+            }
+            Self::UnknownUser { .. } => "give the user's id, user name or e-mail address; deactivated people count, deleted ones do not".to_owned(),
+            Self::AmbiguousUser { .. } => "give the user's id or user name".to_owned(),
+            Self::SignsInBySso { workspace, email } => {
+                format!("to give them a password instead, run `{program} user login-method {workspace} {email} password` first")
+            }
+            Self::DomainTaken { workspace, domain } => {
+                format!("if it is not verified yet, run `{program} domain verify {workspace} {domain} --by-operator`")
+            }
+            Self::UnknownDomain { workspace, domain } => format!("add it first with `{program} domain add {workspace} {domain}`"),
+            Self::UnknownToken { workspace, .. } => format!("see `{program} token list {workspace}`"),
+            Self::UnknownReceipt { workspace } => {
+                format!("receipts are numbered by the revocation that they confirm; `{program} receipt show {workspace}` shows the last")
+            }
+            Self::SecretFile { .. } => "name a file that this user may read, or - for standard input".to_owned(),
+            Self::NoSecret(_) => "put the secret on the first line and nothing behind it".to_owned(),
+        }
+    }
+}
+
+fn known_connections(program: Program, workspace: &WorkspaceId, known: &[ConnectionId]) -> String {
+    if known.is_empty() {
+        return format!("it has none; add one with `{program} connection add {workspace} --preset PRESET`");
+    }
+    let names: Vec<&str> = known.iter().map(ConnectionId::as_str).collect();
+    format!("it has {}", names.join(", "))
+}
+
+impl From<StartError> for OpsError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(error) => Self::Config(error),
+            StartError::Store(error) => Self::Store(error),
+            error @ (StartError::Redis(_) | StartError::Secret(_) | StartError::Schema(_) | StartError::Stopped) => Self::Start(error),
+        }
+    }
+}

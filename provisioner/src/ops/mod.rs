@@ -1,0 +1,96 @@
+//! The operators' commands: what can be said to a deployment at a terminal. They parse, call the store, and take whatever
+//! ends somebody's access through the road; they hold no rule of their own about who may sign in.
+
+mod audit;
+mod check;
+mod connection;
+mod context;
+mod domain;
+mod error;
+mod finding;
+mod migrate;
+mod output;
+mod provider;
+mod receipt;
+mod scim;
+mod secret_file;
+mod sso;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod token;
+mod user;
+mod workspace;
+
+use std::path::PathBuf;
+
+pub use self::{
+    context::Context,
+    error::OpsError,
+    output::Output,
+    terminal::{Finished, execute, load, usage},
+};
+
+/// What every command takes, before or after its name.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// The configuration file; LOCKSTEP_CONFIG names it otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The operators' commands.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Customer companies: create, show, change, suspend
+    #[command(subcommand)]
+    Workspace(workspace::Command),
+    /// OpenID providers of a workspace
+    #[command(subcommand)]
+    Connection(connection::Command),
+    /// E-mail domains that a workspace owns
+    #[command(subcommand)]
+    Domain(domain::Command),
+    /// Provisioning by the identity provider
+    #[command(subcommand)]
+    Scim(scim::Command),
+    /// SCIM bearer tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// How far SSO is demanded
+    #[command(subcommand)]
+    Sso(sso::Command),
+    /// People of a workspace
+    #[command(subcommand)]
+    User(user::Command),
+    /// Bring the database schema up to date
+    Migrate(migrate::Migrate),
+    /// Validate the configuration and every dependency
+    Check,
+    /// Who confirmed that somebody is out, and how soon
+    #[command(subcommand)]
+    Receipt(receipt::Command),
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(audit::Command),
+}
+
+/// Carries out one command.
+pub async fn run(command: Command, context: &Context) -> Result<Output, OpsError> {
+    match command {
+        Command::Workspace(command) => workspace::run(command, context).await,
+        Command::Connection(command) => connection::run(command, context).await,
+        Command::Domain(command) => domain::run(command, context).await,
+        Command::Scim(command) => scim::run(command, context).await,
+        Command::Token(command) => token::run(command, context).await,
+        Command::Sso(command) => sso::run(command, context).await,
+        Command::User(command) => user::run(command, context).await,
+        Command::Migrate(command) => migrate::run(&command, context).await,
+        Command::Check => Ok(check::run(context).await),
+        Command::Receipt(command) => receipt::run(command, context).await,
+        Command::Audit(command) => audit::run(command, context).await,
+    }
+}
