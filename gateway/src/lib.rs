@@ -1,8 +1,10 @@
 //! The gateway: lets the employees of a workspace in through their own identity provider and nobody else, and answers for
 //! every request who this is. It holds no directory of its own and ends nobody's access but through the revocation log.
 
+pub mod apps;
 pub mod forward;
 pub mod lease;
 pub mod oidc;
 pub mod pages;
 pub mod session;
+pub mod state;

@@ -123,6 +123,16 @@ pub fn open_store(config: &Config, clock: SharedClock) -> Result<Store, StartErr
     Ok(Store::open(&options, clock, sealer)?)
 }
 
+/// A store for the lease alone: two connections that no other work can take, and little patience, since the next second brings
+/// the next attempt.
+pub fn open_lease_store(runtime: &Runtime) -> Result<Store, StartError> {
+    let database = runtime.config.require_database()?;
+    let sealer = runtime.config.require_keys()?.sealer.clone();
+    let url = database.urls.first().map(|url| url.expose_secret().to_owned()).unwrap_or_default();
+    let options = StoreOptions { max_connections: 2, acquire_timeout: Duration::from_millis(1_500), ..StoreOptions::new(url) };
+    Ok(Store::open(&options, runtime.clock.clone(), sealer)?)
+}
+
 async fn bus_key(store: &Store) -> Result<MacKey, StartError> {
     let keys = store.keys(KeyPurpose::Bus).await?;
     let current = keys.first().ok_or(SecretError::CannotOpen)?;

@@ -30,7 +30,9 @@ const BLOCK_LIMIT: usize = 12 * 1024;
 
 /// The person has more groups, roles or teams than headers can carry. Leaving some out would be a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the identity headers would need {size} bytes, more than {BLOCK_LIMIT}: map the groups that the app needs to roles, and fewer of them")]
+#[error(
+    "the identity headers would need {size} bytes, more than {BLOCK_LIMIT}: map the groups that the app needs to roles, and fewer of them"
+)]
 pub struct TooLarge {
     /// How many bytes they would need.
     pub size: usize,
@@ -124,7 +126,8 @@ pub fn for_upstream(headers: &mut HeaderMap, identity: Option<(&IdentityHeaders,
 /// Makes an upstream's answer fit for a client: it may neither speak for this hop nor set our cookies.
 pub fn for_client(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-    let kept: Vec<_> = headers.get_all(header::SET_COOKIE).iter().filter(|line| !is_own_cookie(line.as_bytes())).cloned().collect();
+    let kept: Vec<_> =
+        headers.get_all(header::SET_COOKIE).iter().filter(|line| !is_own_cookie(line.as_bytes())).cloned().collect();
     headers.remove(header::SET_COOKIE);
     for line in kept {
         headers.append(header::SET_COOKIE, line);
@@ -183,7 +186,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         // A client may not take away what frames the message or says where it goes.
         .filter(|name| ![header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE].contains(name))
         .collect();
-    for name in ALWAYS.into_iter().chain([HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")]).chain(named) {
+    for name in ALWAYS
+        .into_iter()
+        .chain([HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")])
+        .chain(named)
+    {
         headers.remove(name);
     }
 }
@@ -197,7 +204,9 @@ fn strip_own_cookies(headers: &mut HeaderMap) {
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty() && !is_own_cookie(pair))
         .collect();
-    if !kept.is_empty() && let Ok(value) = HeaderValue::from_bytes(&kept.join(b"; ".as_slice())) {
+    if !kept.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))
+    {
         headers.insert(header::COOKIE, value);
     }
 }
@@ -223,7 +232,12 @@ mod tests {
     }
 
     fn block(person: &Person) -> IdentityHeaders {
-        IdentityHeaders::of(&WorkspaceId::parse("acme").unwrap(), &UserId::parse("01890000-0000-7000-8000-000000000001").unwrap(), person).unwrap()
+        IdentityHeaders::of(
+            &WorkspaceId::parse("acme").unwrap(),
+            &UserId::parse("01890000-0000-7000-8000-000000000001").unwrap(),
+            person,
+        )
+        .unwrap()
     }
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -250,7 +264,8 @@ mod tests {
     fn a_person_reads_as_these_bytes() {
         let jwt = HeaderValue::from_static("e.y.J");
 
-        let written: Vec<String> = block(&person()).iter(Some(&jwt)).map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let written: Vec<String> =
+            block(&person()).iter(Some(&jwt)).map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
 
         assert_eq!(
             written,
@@ -312,7 +327,9 @@ mod tests {
         ]);
         for name in reserved {
             for separator in SEPARATORS {
-                for spelling in [name.replace('-', separator), name.to_uppercase().replace('-', separator), name.replacen('-', separator, 1)] {
+                for spelling in
+                    [name.replace('-', separator), name.to_uppercase().replace('-', separator), name.replacen('-', separator, 1)]
+                {
                     let mut headers = map(&[(&spelling, "admin"), (&spelling, "again"), ("accept", "x")]);
                     for_upstream(&mut headers, None);
                     let left: Vec<_> = headers.iter().filter(|(_, value)| *value == "admin" || *value == "again").collect();
@@ -325,7 +342,8 @@ mod tests {
 
     #[test]
     fn names_that_only_resemble_ours_are_left_alone() {
-        let names = ["authorization", "x-lockstepper", "x-auth-token", "x-request-id", "x-originality", "user-agent", "x-forwarding"];
+        let names =
+            ["authorization", "x-lockstepper", "x-auth-token", "x-request-id", "x-originality", "user-agent", "x-forwarding"];
         let mut headers = map(&names.map(|name| (name, "v")));
 
         for_upstream(&mut headers, None);

@@ -74,7 +74,8 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// Makes a new key, as PKCS #8, to be sealed and stored.
     pub fn generate() -> Result<Vec<u8>, SigningError> {
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).map_err(|_| SigningError::Key)?;
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|_| SigningError::Key)?;
         Ok(key.as_ref().to_vec())
     }
 

@@ -18,7 +18,8 @@ impl Origins {
     /// The gateway's own origin and those of the apps.
     #[must_use]
     pub fn new<'u>(own: &'u Url, apps: impl IntoIterator<Item = &'u Url>) -> Self {
-        let all = std::iter::once(own).chain(apps).map(|url| url.origin().ascii_serialization()).filter(|origin| origin != "null");
+        let all =
+            std::iter::once(own).chain(apps).map(|url| url.origin().ascii_serialization()).filter(|origin| origin != "null");
         Self { own: own.clone(), all: all.collect() }
     }
 }
@@ -127,16 +128,83 @@ mod tests {
     #[test]
     fn g25_g26_g27_g29_ways_out_are_refused() {
         for text in [
-            "", "x", ".", "..", "?x", "#x", "//", "//evil.example", "///evil.example", "////evil.example", "/\\evil.example", "\\/evil.example", "\\\\evil.example",
-            "/\t/evil.example", "/\n/evil.example", "/\r\n/evil.example", " //evil.example", " /x", "/x ", "/%09/evil.example", "/%0a/evil.example", "/%0d%0aSet-Cookie:x=1", "/%00/x",
-            "/%5cevil.example", "/%5C%5Cevil.example", "/%2fevil.example", "/%2F%2Fevil.example", "/./\\evil.example", "/.//evil.example", "/..//evil.example", "/x/..//evil.example",
-            "/%2e//evil.example", "/%2e%2e//evil.example", "/x/%2e%2e//evil.example", "/./%2fevil.example", "https:evil.example", "https:/evil.example", "https:///evil.example",
-            "http:app.good.example", "https:app.good.example", "https:/app.good.example", "https:///app.good.example", "https://app.good.example@evil.example", "https://app.good.example:x@evil.example",
-            "https://app.good.example.evil.example", "https://evilapp.good.example", "https://appXgood.example", "https://app.good.example:443/", "https://app.good.example:8443/",
-            "https://app.good.example%00.evil.example", "https://app.good.example%2eevil.example", "https://app.good.example\\@evil.example", "https://APP.good.example/", "http://app.good.example/",
-            "HTTPS://app.good.example/", "https://app.good.example./", "https://\u{ff41}pp.good.example/", "https://app\u{3002}good.example/", "https://app.good.ex\u{e4}mple/", "https://[::1]/", "http://localhost:80/",
-            "http://localhost:8080@evil.example/", "http://localhost:80801/", "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd",
-            "ftp://app.good.example/", "blob:https://app.good.example/x", "\u{a0}//evil.example", "/\u{2028}/x", "/\u{85}x", "\u{200b}//evil.example", "/x\u{0}",
+            "",
+            "x",
+            ".",
+            "..",
+            "?x",
+            "#x",
+            "//",
+            "//evil.example",
+            "///evil.example",
+            "////evil.example",
+            "/x\\y",
+            "/\\evil.example",
+            "\\/evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "/\r\n/evil.example",
+            " //evil.example",
+            " /x",
+            "/x ",
+            "/%09/evil.example",
+            "/%0a/evil.example",
+            "/%0d%0aSet-Cookie:x=1",
+            "/%00/x",
+            "/%5cevil.example",
+            "/%5C%5Cevil.example",
+            "/%2fevil.example",
+            "/%2F%2Fevil.example",
+            "/./\\evil.example",
+            "/.//evil.example",
+            "/..//evil.example",
+            "/x/..//evil.example",
+            "/%2e//evil.example",
+            "/%2e%2e//evil.example",
+            "/x/%2e%2e//evil.example",
+            "/./%2fevil.example",
+            "https:evil.example",
+            "https:/evil.example",
+            "https:///evil.example",
+            "http:app.good.example",
+            "https:app.good.example",
+            "https:/app.good.example",
+            "https:///app.good.example",
+            "https://app.good.example@evil.example",
+            "https://app.good.example:x@evil.example",
+            "https://app.good.example.evil.example",
+            "https://evilapp.good.example",
+            "https://appXgood.example",
+            "https://app.good.example:443/",
+            "https://app.good.example:8443/",
+            "https://app.good.example%00.evil.example",
+            "https://app.good.example%2eevil.example",
+            "https://app.good.example\\@evil.example",
+            "https://APP.good.example/",
+            "http://app.good.example/",
+            "HTTPS://app.good.example/",
+            "https://app.good.example./",
+            "https://\u{ff41}pp.good.example/",
+            "https://app\u{3002}good.example/",
+            "https://app.good.ex\u{e4}mple/",
+            "https://[::1]/",
+            "http://localhost:80/",
+            "http://localhost:8080@evil.example/",
+            "http://localhost:80801/",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "java\nscript:alert(1)",
+            "data:text/html,x",
+            "vbscript:x",
+            "file:///etc/passwd",
+            "ftp://app.good.example/",
+            "blob:https://app.good.example/x",
+            "\u{a0}//evil.example",
+            "/\u{2028}/x",
+            "/\u{85}x",
+            "\u{200b}//evil.example",
+            "/x\u{0}",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
@@ -146,18 +214,33 @@ mod tests {
 
     #[test]
     fn the_gateways_own_endpoints_are_no_place_to_return_to() {
-        for text in ["/oauth2/sign_out", "/oauth2/start?rd=/", "/oauth2", "/login", "/login?x", "/sso/acme", "/callback/x?code=a", "/x/../oauth2/sign_out", "https://gate.good.example/oauth2/sign_out"] {
+        for text in [
+            "/oauth2/sign_out",
+            "/oauth2/start?rd=/",
+            "/oauth2",
+            "/login",
+            "/login?x",
+            "/sso/acme",
+            "/callback/x?code=a",
+            "/x/../oauth2/sign_out",
+            "https://gate.good.example/oauth2/sign_out",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
 
     /// Where an old, forgiving browser would go: it strips what surrounds a URL, drops tabs and line ends, takes `\` for `/`.
     fn browser_goes_to(location: &str) -> Option<String> {
-        let cleaned: String = location.trim_matches(|c: char| c <= ' ').chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+        let cleaned: String =
+            location.trim_matches(|c: char| c <= ' ').chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
         let slashed = cleaned.replace('\\', "/");
-        let scheme = slashed.split_once(':').filter(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)));
+        let scheme = slashed
+            .split_once(':')
+            .filter(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)));
         let authority = match scheme {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest.trim_start_matches('/'),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+                rest.trim_start_matches('/')
+            }
             Some(_) => return None,
             None if slashed.starts_with("//") => slashed.trim_start_matches('/'),
             None => return Some(HOST.to_owned()),
@@ -171,7 +254,10 @@ mod tests {
         let mut bytes = Vec::new();
         let mut rest = text.as_bytes();
         while let [first, tail @ ..] = rest {
-            let code = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            let code = tail
+                .get(..2)
+                .and_then(|digits| std::str::from_utf8(digits).ok())
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok());
             let encoded = code.filter(|_| *first == b'%');
             bytes.push(encoded.unwrap_or(*first));
             rest = if encoded.is_some() { &tail[2..] } else { tail };
@@ -182,9 +268,60 @@ mod tests {
     #[test]
     fn p11_no_generated_string_leads_to_another_host() {
         const PIECES: [&str; 54] = [
-            "/", "/", "/", "//", "\\", "/\\", ".", "..", "./", "../", "%2e", "%2f", "%5c", "%09", "%0a", "%0d", "%00", "%25", "%252f", "\t", "\n", "\r", " ", "\u{a0}", "\u{2028}", "\u{ff0f}", "@", ":",
-            "?", "#", "&", ";", "http:", "https:", "javascript:", "data:", "https://", "http://", "evil.example", "app.good.example", "gate.good.example", "https://app.good.example", "https://gate.good.example", "localhost:8080",
-            "http://localhost:8080", "user:pw@", "[::1]", ":443", "x", "caf\u{e9}", "\u{202e}", "%", "oauth2", "\u{3002}",
+            "/",
+            "/",
+            "/",
+            "//",
+            "\\",
+            "/\\",
+            ".",
+            "..",
+            "./",
+            "../",
+            "%2e",
+            "%2f",
+            "%5c",
+            "%09",
+            "%0a",
+            "%0d",
+            "%00",
+            "%25",
+            "%252f",
+            "\t",
+            "\n",
+            "\r",
+            " ",
+            "\u{a0}",
+            "\u{2028}",
+            "\u{ff0f}",
+            "@",
+            ":",
+            "?",
+            "#",
+            "&",
+            ";",
+            "http:",
+            "https:",
+            "javascript:",
+            "data:",
+            "https://",
+            "http://",
+            "evil.example",
+            "app.good.example",
+            "gate.good.example",
+            "https://app.good.example",
+            "https://gate.good.example",
+            "localhost:8080",
+            "http://localhost:8080",
+            "user:pw@",
+            "[::1]",
+            ":443",
+            "x",
+            "caf\u{e9}",
+            "\u{202e}",
+            "%",
+            "oauth2",
+            "\u{3002}",
         ];
         let known = [HOST, "app.good.example", "localhost"];
         // A fixed sequence (SplitMix64), so that a failure repeats.

@@ -204,10 +204,9 @@ impl Reader<'_> {
         match self.0.get("aud") {
             None => Err(Refusal::ClaimMissing("aud")),
             Some(Value::String(one)) => Ok(vec![one.clone()]),
-            Some(Value::Array(many)) if (1..=32).contains(&many.len()) => many
-                .iter()
-                .map(|one| one.as_str().map(str::to_owned).ok_or(Refusal::ClaimMalformed("aud")))
-                .collect(),
+            Some(Value::Array(many)) if (1..=32).contains(&many.len()) => {
+                many.iter().map(|one| one.as_str().map(str::to_owned).ok_or(Refusal::ClaimMalformed("aud"))).collect()
+            }
             Some(_) => Err(Refusal::ClaimMalformed("aud")),
         }
     }
@@ -230,7 +229,8 @@ mod tests {
 
     #[test]
     fn g39_an_email_is_verified_by_the_value_true_alone() {
-        let verified = |value: Value| read(json!({"email": "a@company.com", "email_verified": value})).unwrap().email.unwrap().is_verified();
+        let verified =
+            |value: Value| read(json!({"email": "a@company.com", "email_verified": value})).unwrap().email.unwrap().is_verified();
 
         assert!(verified(json!(true)));
         for value in [json!("true"), json!("false"), json!(false), json!(1), json!(0), json!(null), json!([true]), json!({})] {
@@ -297,7 +297,17 @@ mod tests {
 
     #[test]
     fn p4_a_time_is_a_whole_number_of_seconds() {
-        let bad = [json!("10"), json!(10.5), json!(1e300), json!(-1), json!([10]), json!(null), json!({}), json!(u64::MAX), json!(true)];
+        let bad = [
+            json!("10"),
+            json!(10.5),
+            json!(1e300),
+            json!(-1),
+            json!([10]),
+            json!(null),
+            json!({}),
+            json!(u64::MAX),
+            json!(true),
+        ];
         for claim in ["exp", "iat", "nbf", "auth_time"] {
             for value in &bad {
                 let mut change = json!({});
@@ -330,7 +340,9 @@ mod tests {
 
     #[test]
     fn a_malformed_description_keeps_nobody_out() {
-        let claims = read(json!({"name": 1, "email": ["x"], "preferred_username": "a\nb", "oid": null, "updated_at": "yesterday"})).unwrap();
+        let claims =
+            read(json!({"name": 1, "email": ["x"], "preferred_username": "a\nb", "oid": null, "updated_at": "yesterday"}))
+                .unwrap();
 
         assert_eq!((claims.name, claims.email, claims.preferred_username, claims.object_id), (None, None, None, None));
     }

@@ -204,13 +204,23 @@ mod tests {
 
         let metadata = Metadata::parse(ISSUER, sparse.to_string().as_bytes()).unwrap();
 
-        assert_eq!((metadata.algorithms, metadata.client_auth), (vec![Algorithm::Rs256], vec![ClientAuthMethod::ClientSecretBasic]));
+        assert_eq!(
+            (metadata.algorithms, metadata.client_auth),
+            (vec![Algorithm::Rs256], vec![ClientAuthMethod::ClientSecretBasic])
+        );
         assert!(!metadata.response_issuer);
     }
 
     #[test]
     fn g46_the_issuer_is_compared_octet_by_octet() {
-        for other in ["https://idp.example/", "https://IDP.example", "http://idp.example", "https://idp.example:443", "https://idp.exampIe", ""] {
+        for other in [
+            "https://idp.example/",
+            "https://IDP.example",
+            "http://idp.example",
+            "https://idp.example:443",
+            "https://idp.exampIe",
+            "",
+        ] {
             assert_eq!(parse(json!({"issuer": other})).unwrap_err(), MetadataError::IssuerMismatch(Excerpt::of(other)));
         }
         assert!(matches!(parse(json!({"issuer": [ISSUER]})), Err(MetadataError::IssuerMismatch(_))));
@@ -219,7 +229,15 @@ mod tests {
     #[test]
     fn g46_endpoints_are_https_without_tricks() {
         for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
-            let bad = [json!("http://idp.example/x"), json!("/x"), json!("ftp://x/"), json!("https://u:p@idp.example/"), json!("https://idp.example/#x"), json!(1), json!(null)];
+            let bad = [
+                json!("http://idp.example/x"),
+                json!("/x"),
+                json!("ftp://x/"),
+                json!("https://u:p@idp.example/"),
+                json!("https://idp.example/#x"),
+                json!(1),
+                json!(null),
+            ];
             for value in bad {
                 let mut change = json!({});
                 change[name] = value.clone();
@@ -232,8 +250,14 @@ mod tests {
     fn a_provider_that_lacks_what_is_needed_is_refused_by_name() {
         assert_eq!(parse(json!({"response_types_supported": ["id_token"]})).unwrap_err(), MetadataError::NoCodeFlow);
         assert_eq!(parse(json!({"code_challenge_methods_supported": ["plain"]})).unwrap_err(), MetadataError::NoS256);
-        assert_eq!(parse(json!({"id_token_signing_alg_values_supported": ["HS256", "none"]})).unwrap_err(), MetadataError::NoAlgorithm);
-        assert_eq!(parse(json!({"token_endpoint_auth_methods_supported": ["tls_client_auth"]})).unwrap_err(), MetadataError::NoClientAuth);
+        assert_eq!(
+            parse(json!({"id_token_signing_alg_values_supported": ["HS256", "none"]})).unwrap_err(),
+            MetadataError::NoAlgorithm
+        );
+        assert_eq!(
+            parse(json!({"token_endpoint_auth_methods_supported": ["tls_client_auth"]})).unwrap_err(),
+            MetadataError::NoClientAuth
+        );
         for text in ["<html>", "[]", "", r#"{"issuer":"https://idp.example","issuer":"https://idp.example"}"#] {
             assert_eq!(Metadata::parse(ISSUER, text.as_bytes()).unwrap_err(), MetadataError::Malformed, "{text}");
         }
@@ -246,7 +270,15 @@ mod tests {
         assert_eq!(found("https://idp.example").unwrap(), "https://idp.example/.well-known/openid-configuration");
         assert_eq!(found("https://idp.example/").unwrap(), "https://idp.example/.well-known/openid-configuration");
         assert_eq!(found("https://idp.example/a/b").unwrap(), "https://idp.example/a/b/.well-known/openid-configuration");
-        for bad in ["", "idp.example", "https://idp.example?x=1", "https://idp.example#x", "https://u@idp.example", "file:///etc", "https://idp.example/ a"] {
+        for bad in [
+            "",
+            "idp.example",
+            "https://idp.example?x=1",
+            "https://idp.example#x",
+            "https://u@idp.example",
+            "file:///etc",
+            "https://idp.example/ a",
+        ] {
             assert_eq!(found(bad), Err(MetadataError::IssuerUrl), "{bad}");
         }
         assert_eq!(found("https://login.microsoftonline.com/common/v2.0"), Err(MetadataError::SharedIssuer));

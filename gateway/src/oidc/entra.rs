@@ -35,11 +35,24 @@ mod tests {
         for host in HOSTS {
             assert_eq!(tenant_of(&format!("https://{host}/{tenant}/v2.0")), Some(tenant), "{host}");
         }
-        for shared in ["common", "organizations", "consumers", "{tenantid}", "{tenantId}", PERSONAL_ACCOUNTS, "", "AAAAAAAA-2222-3333-4444-555555555555"] {
+        for shared in [
+            "common",
+            "organizations",
+            "consumers",
+            "{tenantid}",
+            "{tenantId}",
+            PERSONAL_ACCOUNTS,
+            "",
+            "AAAAAAAA-2222-3333-4444-555555555555",
+        ] {
             let issuer = format!("https://login.microsoftonline.com/{shared}/v2.0");
             assert!(is_shared(&issuer), "{issuer}");
         }
-        for other in ["https://login.microsoftonline.com.evil.example/x/v2.0", "https://idp.example/common", "http://login.microsoftonline.com/common"] {
+        for other in [
+            "https://login.microsoftonline.com.evil.example/x/v2.0",
+            "https://idp.example/common",
+            "http://login.microsoftonline.com/common",
+        ] {
             assert!(!is_shared(other) && tenant_of(other).is_none(), "{other}");
         }
     }

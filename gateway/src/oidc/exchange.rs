@@ -77,7 +77,9 @@ pub enum ExchangeError {
     #[error("the provider no longer accepts the code or refresh token (invalid_grant)")]
     Spent,
     /// `invalid_client` or `unauthorized_client`: our configuration is wrong, which ends nobody's session.
-    #[error("the provider does not accept the connection's client id and secret ({0}): set them anew with `provisioner connection set`")]
+    #[error(
+        "the provider does not accept the connection's client id and secret ({0}): set them anew with `provisioner connection set`"
+    )]
     Client(Excerpt),
     /// Another error of RFC 6749, section 5.2.
     #[error("the provider refused the token request with the error {0}")]
@@ -88,7 +90,12 @@ pub enum ExchangeError {
 }
 
 /// Exchanges a grant for tokens.
-pub async fn exchange(transport: &impl Transport, metadata: &Metadata, client: &Client, grant: Grant<'_>) -> Result<Tokens, ExchangeError> {
+pub async fn exchange(
+    transport: &impl Transport,
+    metadata: &Metadata,
+    client: &Client,
+    grant: Grant<'_>,
+) -> Result<Tokens, ExchangeError> {
     let request = request(metadata, client, grant)?;
     let url = metadata.token_endpoint.to_string();
     let answer = transport
@@ -114,7 +121,9 @@ fn request(metadata: &Metadata, client: &Client, grant: Grant<'_>) -> Result<Req
             .append_pair("code", code)
             .append_pair("redirect_uri", redirect_uri)
             .append_pair("code_verifier", verifier),
-        Grant::Refresh(token) => form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret()),
+        Grant::Refresh(token) => {
+            form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret())
+        }
     };
     let mut request = Request::post(metadata.token_endpoint.as_str())
         .header(header::ACCEPT, "application/json")
@@ -210,7 +219,10 @@ mod tests {
         let form = |n: usize| String::from_utf8(requests[n].body().clone()).unwrap();
         // "lock%3Astep:p%25ss+w%C3%B6rd"
         assert_eq!(requests[0].headers()["authorization"], "Basic bG9jayUzQXN0ZXA6cCUyNXNzK3clQzMlQjZyZA==");
-        assert_eq!(form(0), "grant_type=authorization_code&code=c%2B1&redirect_uri=https%3A%2F%2Fgate.example%2Fcallback%2Facme&code_verifier=v");
+        assert_eq!(
+            form(0),
+            "grant_type=authorization_code&code=c%2B1&redirect_uri=https%3A%2F%2Fgate.example%2Fcallback%2Facme&code_verifier=v"
+        );
         assert!(!requests[1].headers().contains_key("authorization"));
         assert!(form(1).ends_with("&client_id=lock%3Astep&client_secret=p%25ss+w%C3%B6rd"), "{}", form(1));
     }
@@ -259,7 +271,12 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_and_secrets_print_as_nothing() {
-        let tokens = answered(200, json!({"token_type": "Bearer", "access_token": "canary-a", "id_token": "canary-i", "refresh_token": "canary-r"})).await.unwrap();
+        let tokens = answered(
+            200,
+            json!({"token_type": "Bearer", "access_token": "canary-a", "id_token": "canary-i", "refresh_token": "canary-r"}),
+        )
+        .await
+        .unwrap();
 
         let printed = format!("{tokens:?} {:?} {GRANT:?}", client());
 

@@ -78,7 +78,10 @@ impl Algorithm {
 }
 
 enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     /// A curve's key, good for one algorithm.
     Curve(Algorithm, ParsedPublicKey),
 }

@@ -78,7 +78,9 @@ impl Signer {
 
     pub(crate) fn sign(&self, algorithm: &str, message: &[u8]) -> Vec<u8> {
         match self {
-            Self::P256(key) | Self::P384(key) | Self::P521(key) => key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::P256(key) | Self::P384(key) | Self::P521(key) => {
+                key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
             Self::Rsa(key) => {
                 let encoding: &dyn signature::RsaEncoding = match algorithm {
@@ -140,7 +142,12 @@ pub(crate) struct StubProvider {
 
 impl StubProvider {
     pub(crate) fn new() -> Self {
-        Self { answers: Mutex::default(), requests: Mutex::default(), at_once: AtomicUsize::new(0), most_at_once: AtomicUsize::new(0) }
+        Self {
+            answers: Mutex::default(),
+            requests: Mutex::default(),
+            at_once: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn answer(&self, url: &str, reply: http::Response<Vec<u8>>) {

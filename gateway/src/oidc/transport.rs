@@ -17,7 +17,10 @@ pub struct TransportError(#[source] pub Box<dyn std::error::Error + Send + Sync>
 /// Sends one request and returns its answer. An implementation follows no redirect, and bounds time, size and addresses.
 pub trait Transport: Send + Sync {
     /// Sends one request.
-    fn send(&self, request: http::Request<Vec<u8>>) -> impl Future<Output = Result<http::Response<Vec<u8>>, TransportError>> + Send;
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> impl Future<Output = Result<http::Response<Vec<u8>>, TransportError>> + Send;
 }
 
 impl Transport for Outbound {

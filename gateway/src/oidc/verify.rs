@@ -91,7 +91,9 @@ fn refuse_other_classes_by_claims(claims: &Claims) -> Result<(), Refusal> {
     }
     let other = ["Bearer", "DPoP", "Refresh", "Offline", "Logout", "at+jwt", "logout+jwt"];
     match claims.text("typ") {
-        Some(typ) if other.iter().any(|name| name.eq_ignore_ascii_case(typ)) => Err(Refusal::TokenClass("its typ claim is not ID")),
+        Some(typ) if other.iter().any(|name| name.eq_ignore_ascii_case(typ)) => {
+            Err(Refusal::TokenClass("its typ claim is not ID"))
+        }
         Some(_) | None => Ok(()),
     }
 }

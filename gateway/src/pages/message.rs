@@ -136,7 +136,8 @@ impl<'a> Message<'a> {
             title: "You are signed out",
             workspace,
             what: "Nothing that you reach through this workspace is open in this browser any more.".to_owned(),
-            todo: "You may still be signed in at your company’s identity provider. On a shared computer, sign out there too.".to_owned(),
+            todo: "You may still be signed in at your company’s identity provider. On a shared computer, sign out there too."
+                .to_owned(),
             actions: vec![Action { label: "Sign in again", href: sign_in }],
             status: StatusCode::OK.as_u16(),
             request_id: None,
@@ -276,7 +277,8 @@ fn problem_words(problem: Problem) -> (Icon, &'static str, &'static str, String)
             Icon::Broken,
             "Your identity provider does not answer",
             "We could not reach your company’s identity provider, or did not understand its answer.",
-            "Please try again in a moment. If others can sign in elsewhere, give the request id below to your IT department.".to_owned(),
+            "Please try again in a moment. If others can sign in elsewhere, give the request id below to your IT department."
+                .to_owned(),
         ),
         Problem::Unavailable { retry_after } => (
             Icon::Waiting,

@@ -52,7 +52,9 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EmailMalformed => "That is not an e-mail address. It looks like you@company.com.",
-            Self::NoWorkspace => "We know no company for this e-mail. Check its spelling, or ask your IT department for the sign-in link.",
+            Self::NoWorkspace => {
+                "We know no company for this e-mail. Check its spelling, or ask your IT department for the sign-in link."
+            }
             Self::SessionEnded => "Your session has ended. Please sign in again.",
             Self::StartAgain => "That sign-in took too long or was started in another window. Please start again.",
             Self::PasswordWrong => "This e-mail and password do not go together. Please try again.",
@@ -177,7 +179,9 @@ impl Page {
     #[must_use]
     pub fn html(&self, request_id: &str) -> String {
         let rendered = match self {
-            Self::SignIn { workspace, email, rd, notice } => templates::SignIn::new(workspace.as_deref(), email, rd, *notice).render(),
+            Self::SignIn { workspace, email, rd, notice } => {
+                templates::SignIn::new(workspace.as_deref(), email, rd, *notice).render()
+            }
             Self::Choose { workspace, email, choices, back } => {
                 templates::Choose::new(workspace.as_deref(), email, choices, back).render()
             }

@@ -20,7 +20,10 @@ pub fn headers(page: &Page) -> HeaderMap {
     ];
     let mut headers: HeaderMap = fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
     // A policy is ASCII; were it not, no page would be better than one without it.
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy(page)).unwrap_or(HeaderValue::from_static("sandbox")));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::try_from(policy(page)).unwrap_or(HeaderValue::from_static("sandbox")),
+    );
     headers
 }
 

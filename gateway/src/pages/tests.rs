@@ -30,7 +30,14 @@ fn every_page(text: &str, email: &str) -> Vec<(&'static str, Page)> {
         ),
         (
             "password",
-            Page::Password { workspace: text(), workspace_id: text(), email: email(), rd: text(), back: text(), notice: Some(Notice::PasswordWrong) },
+            Page::Password {
+                workspace: text(),
+                workspace_id: text(),
+                email: email(),
+                rd: text(),
+                back: text(),
+                notice: Some(Notice::PasswordWrong),
+            },
         ),
         (
             "set-password",
@@ -74,7 +81,9 @@ fn a_page_loads_and_runs_nothing() {
     for (name, page) in every_page("Acme", "anna@acme.example") {
         let html = page.html("request-1");
 
-        for forbidden in ["<script", " src=", "url(", "@import", "http://", "https://", " onclick", "style=\"", "<iframe", "javascript:"] {
+        for forbidden in
+            ["<script", " src=", "url(", "@import", "http://", "https://", " onclick", "style=\"", "<iframe", "javascript:"]
+        {
             assert!(!html.contains(forbidden), "{name}: {forbidden}");
         }
         assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}");
@@ -88,9 +97,15 @@ fn every_field_has_a_label_and_every_wrong_one_says_why() {
     for (name, page) in every_page("Acme", "anna@acme.example") {
         let html = page.html("request-1");
         for input in html.split("<input").skip(1).map(|rest| rest.split('>').next().unwrap()) {
-            let labelled = input.split("id=\"").nth(1).is_some_and(|id| html.contains(&format!("for=\"{}\"", id.split('"').next().unwrap())));
+            let labelled = input
+                .split("id=\"")
+                .nth(1)
+                .is_some_and(|id| html.contains(&format!("for=\"{}\"", id.split('"').next().unwrap())));
             assert!(labelled || input.contains("type=\"hidden\"") || input.contains("aria-hidden"), "{name}: {input}");
-            assert!(!input.contains("aria-invalid") || (input.contains("notice") && html.contains("role=\"alert\"")), "{name}: {input}");
+            assert!(
+                !input.contains("aria-invalid") || (input.contains("notice") && html.contains("role=\"alert\"")),
+                "{name}: {input}"
+            );
         }
     }
 }

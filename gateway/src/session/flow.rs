@@ -180,7 +180,9 @@ fn name_of(state: &str) -> String {
 
 fn is_name(name: &str) -> bool {
     let hash = name.strip_prefix(NAME_PREFIX);
-    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
+    hash.is_some_and(|hash| {
+        hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    })
 }
 
 #[cfg(test)]
@@ -252,7 +254,9 @@ mod tests {
 
     #[test]
     fn a_flow_sealed_by_another_key_or_in_another_form_does_not_open() {
-        let browser_of = |name: &str, value: String| [(header::COOKIE, HeaderValue::try_from(format!("{name}={value}")).unwrap())].into_iter().collect::<HeaderMap>();
+        let browser_of = |name: &str, value: String| {
+            [(header::COOKIE, HeaderValue::try_from(format!("{name}={value}")).unwrap())].into_iter().collect::<HeaderMap>()
+        };
         let name = name_of("s");
         let sealed = |value: &Value| cookies(1).sealer.seal(&format!("{PURPOSE} {name}"), value.to_string().as_bytes()).unwrap();
         let opened = |value: &Value| cookies(1).open(&browser_of(&name, sealed(value)), "s", START);
@@ -313,7 +317,8 @@ mod tests {
 
     #[test]
     fn a9_long_and_planted_flows_give_way() {
-        let long = |n: i64| Flow { rd: format!("/{}", "x".repeat(2000)), started_at: Timestamp(START.0 + n), ..flow(&format!("l{n}")) };
+        let long =
+            |n: i64| Flow { rd: format!("/{}", "x".repeat(2000)), started_at: Timestamp(START.0 + n), ..flow(&format!("l{n}")) };
         let both: Vec<_> = (0..2).flat_map(|n| cookies(1).start(&long(n), &HeaderMap::new()).unwrap()).collect();
         let kept = browser(&both)[header::COOKIE].to_str().unwrap().to_owned();
         let line = format!("{kept}; {NAME_PREFIX}{}=planted; other=1", "A".repeat(16));

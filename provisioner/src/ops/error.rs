@@ -1,6 +1,6 @@
 //! Why a command was not carried out: a stable code for programs, a sentence for people, and what to do about it.
 
-use std::{error::Error, path::PathBuf};
+use std::path::PathBuf;
 
 use lockstep_shared::{
     config::{ConfigError, Program},
@@ -60,6 +60,14 @@ pub enum OpsError {
         workspace: WorkspaceId,
         /// What was asked for.
         id: ConnectionId,
+        /// What there is.
+        known: Vec<ConnectionId>,
+    },
+    /// Several connections, and none was named.
+    #[error("workspace {workspace} has {} connections", known.len())]
+    WhichConnection {
+        /// The workspace.
+        workspace: WorkspaceId,
         /// What there is.
         known: Vec<ConnectionId>,
     },
@@ -176,7 +184,7 @@ pub enum OpsError {
 }
 
 /// An error with its causes, on one line; a cause that its effect has already told is left out.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| {
         let cause = cause.to_string();
@@ -205,6 +213,7 @@ impl OpsError {
             Self::UnknownWorkspace(_) => "workspace_not_found",
             Self::WorkspaceTaken(_) => "workspace_exists",
             Self::UnknownConnection { .. } => "connection_not_found",
+            Self::WhichConnection { .. } => "connection_ambiguous",
             Self::ConnectionTaken(_) => "connection_exists",
             Self::ConnectionId(_) => "connection_id",
             Self::NotInUse { .. } => "connection_not_active",
@@ -246,6 +255,7 @@ impl OpsError {
             }
             Self::WorkspaceTaken(id) => format!("choose another id, or change this one with `{program} workspace set {id}`"),
             Self::UnknownConnection { workspace, known, .. } => known_connections(program, workspace, known),
+            Self::WhichConnection { known, .. } => format!("name one of {}", names(known)),
             Self::ConnectionTaken(_) => "choose another with --id; ids are unique in the deployment, since redirect URIs name them".to_owned(),
             Self::ConnectionId(_) => "choose a shorter one with --id".to_owned(),
             Self::NotInUse { workspace, id, state, missing } => match state {
@@ -285,8 +295,11 @@ fn known_connections(program: Program, workspace: &WorkspaceId, known: &[Connect
     if known.is_empty() {
         return format!("it has none; add one with `{program} connection add {workspace} --preset PRESET`");
     }
-    let names: Vec<&str> = known.iter().map(ConnectionId::as_str).collect();
-    format!("it has {}", names.join(", "))
+    format!("it has {}", names(known))
+}
+
+fn names(connections: &[ConnectionId]) -> String {
+    connections.iter().map(ConnectionId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<StartError> for OpsError {

@@ -132,10 +132,8 @@ impl ScimError {
     #[must_use]
     pub fn body(&self) -> Value {
         let (status, scim_type) = self.parts();
-        let mut body = Map::from_iter([
-            ("schemas".to_owned(), json!([ERROR_SCHEMA])),
-            ("status".to_owned(), status.as_str().into()),
-        ]);
+        let mut body =
+            Map::from_iter([("schemas".to_owned(), json!([ERROR_SCHEMA])), ("status".to_owned(), status.as_str().into())]);
         if let Some(scim_type) = scim_type {
             body.insert("scimType".to_owned(), scim_type.into());
         }
@@ -205,7 +203,11 @@ mod tests {
 
     #[test]
     fn s32_every_answer_that_asks_to_wait_says_how_many_seconds() {
-        for error in [ScimError::RateLimited { retry_after: 7 }, ScimError::Held { retry_after: 7 }, ScimError::Unavailable { retry_after: 7 }] {
+        for error in [
+            ScimError::RateLimited { retry_after: 7 },
+            ScimError::Held { retry_after: 7 },
+            ScimError::Unavailable { retry_after: 7 },
+        ] {
             let response = error.into_response();
 
             assert_eq!(response.headers()[header::RETRY_AFTER], "7");
@@ -218,7 +220,13 @@ mod tests {
         let unauthorized = ScimError::Unauthorized.into_response();
         let method = ScimError::MethodNotAllowed("GET, POST").into_response();
 
-        assert_eq!((unauthorized.status(), &unauthorized.headers()[header::WWW_AUTHENTICATE]), (StatusCode::UNAUTHORIZED, &HeaderValue::from_static("Bearer")));
-        assert_eq!((method.status(), &method.headers()[header::ALLOW]), (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET, POST")));
+        assert_eq!(
+            (unauthorized.status(), &unauthorized.headers()[header::WWW_AUTHENTICATE]),
+            (StatusCode::UNAUTHORIZED, &HeaderValue::from_static("Bearer"))
+        );
+        assert_eq!(
+            (method.status(), &method.headers()[header::ALLOW]),
+            (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET, POST"))
+        );
     }
 }

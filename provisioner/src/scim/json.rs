@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Value};
 
 use super::ScimError;
+use super::text::for_log;
 
 /// The deepest nesting of a body. A user with all its extensions needs five.
 pub const MAX_DEPTH: usize = 32;
@@ -94,7 +95,7 @@ impl<'de> Visitor<'de> for Limited {
         while let Some(name) = access.next_key::<String>()? {
             without_nul::<A::Error>(&name)?;
             if members.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the name {name:?} is used twice in one object")));
+                return Err(A::Error::custom(format_args!("the name {:?} is used twice in one object", for_log(&name))));
             }
             members.insert(name, access.next_value_seed(Limited { depth })?);
         }
@@ -122,8 +123,16 @@ mod tests {
 
     #[test]
     fn a4_what_no_store_could_keep_is_refused() {
-        let bad: [&[u8]; 8] =
-            [b"", b"{\"a\":1,\"a\":2}", b"[1e400]", br#""\ud800""#, br#"{"a":"\u0000"}"#, br#"{"\u0000":1}"#, b"\"\xff\"", b"{} {}"];
+        let bad: [&[u8]; 8] = [
+            b"",
+            b"{\"a\":1,\"a\":2}",
+            b"[1e400]",
+            br#""\ud800""#,
+            br#"{"a":"\u0000"}"#,
+            br#"{"\u0000":1}"#,
+            b"\"\xff\"",
+            b"{} {}",
+        ];
         for body in bad {
             assert!(matches!(parse_limited(body), Err(ScimError::InvalidSyntax(_))), "{body:?}");
         }
@@ -131,6 +140,9 @@ mod tests {
 
     #[test]
     fn s27_a_byte_order_mark_is_skipped() {
-        assert_eq!(parse_limited(b"\xef\xbb\xbf{\"a\":[true,null,-1,1.5,\"x\"]}").unwrap(), serde_json::json!({"a": [true, null, -1, 1.5, "x"]}));
+        assert_eq!(
+            parse_limited(b"\xef\xbb\xbf{\"a\":[true,null,-1,1.5,\"x\"]}").unwrap(),
+            serde_json::json!({"a": [true, null, -1, 1.5, "x"]})
+        );
     }
 }

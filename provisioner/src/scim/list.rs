@@ -131,6 +131,9 @@ mod tests {
     fn a_page_by_cursor_has_a_next_one_and_no_index() {
         let page = ListResponse { next_cursor: Some("c2".into()), resources: vec![json!({})], ..ListResponse::default() };
 
-        assert_eq!(page.into_value(), json!({"schemas": [LIST_SCHEMA], "itemsPerPage": 1, "nextCursor": "c2", "Resources": [{}]}));
+        assert_eq!(
+            page.into_value(),
+            json!({"schemas": [LIST_SCHEMA], "itemsPerPage": 1, "nextCursor": "c2", "Resources": [{}]})
+        );
     }
 }

@@ -149,10 +149,21 @@ mod tests {
 
     #[test]
     fn s22_what_names_nothing_and_what_is_malformed_differ() {
-        for text in ["shoeSize", "name.shoeSize", "urn:x:y:z", "emails[type eq \"work\"].shoeSize", "__proto__", "emails.value.x"] {
+        for text in ["shoeSize", "name.shoeSize", "urn:x:y:z", "emails[type eq \"work\"].shoeSize", "__proto__", "emails.value.x"]
+        {
             assert_eq!(shown(text), Err(PathError::Unknown), "{text}");
         }
-        for text in ["", "emails[", "emails[type eq \"work\"", "emails[type eq \"work\"]value", "userName[value eq \"x\"]", "emails.value[type eq \"x\"]", "a b", "name/familyName", "é"] {
+        for text in [
+            "",
+            "emails[",
+            "emails[type eq \"work\"",
+            "emails[type eq \"work\"]value",
+            "userName[value eq \"x\"]",
+            "emails.value[type eq \"x\"]",
+            "a b",
+            "name/familyName",
+            "é",
+        ] {
             assert!(matches!(shown(text), Err(PathError::Refused(ScimError::InvalidPath(_)))), "{text}");
         }
         for text in ["emails[]", "emails[nope eq 1]", "emails[type]", "emails[type eq \"a\"][type eq \"b\"]x["] {

@@ -44,7 +44,12 @@ pub fn etag(version: i64) -> String {
 
 /// The whole resource: document and envelope, and what the store has as rows (`groups`, `members`).
 #[must_use]
-pub fn assemble(schema: &ResourceSchema, document: &Document, envelope: &Envelope<'_>, rows: Option<(&str, Vec<Value>)>) -> Document {
+pub fn assemble(
+    schema: &ResourceSchema,
+    document: &Document,
+    envelope: &Envelope<'_>,
+    rows: Option<(&str, Vec<Value>)>,
+) -> Document {
     let mut schemas = vec![Value::from(schema.core().id.as_str())];
     let used = schema.extensions().iter().filter(|extension| document.contains_key(&extension.id));
     schemas.extend(used.map(|extension| Value::from(extension.id.as_str())));
@@ -97,7 +102,10 @@ impl Projection {
     #[must_use]
     pub fn parse(attributes: Option<&str>, excluded: Option<&str>, schema: &ResourceSchema) -> Self {
         let only = attributes.map(str::trim).filter(|text| !text.is_empty());
-        Self { only: only.map(|text| places(text, schema)), without: excluded.map(|text| places(text, schema)).unwrap_or_default() }
+        Self {
+            only: only.map(|text| places(text, schema)),
+            without: excluded.map(|text| places(text, schema)).unwrap_or_default(),
+        }
     }
 
     /// Reads the two parameters as lists, as they stand in a search request.
@@ -288,19 +296,38 @@ mod tests {
             ENTERPRISE_USER: {"department": "R&D", "costCenter": "9"},
         });
         let at = DateTime::from_timestamp(1_700_000_000, 5_000_000).unwrap();
-        let envelope = Envelope { id: "u1", created: at, last_modified: at, version: 3, base_url: "https://s.example/scim/v2/acme" };
-        assemble(set.of(ResourceKind::User), document.as_object().unwrap(), &envelope, Some(("groups", vec![json!({"value": "g1"})])))
+        let envelope =
+            Envelope { id: "u1", created: at, last_modified: at, version: 3, base_url: "https://s.example/scim/v2/acme" };
+        assemble(
+            set.of(ResourceKind::User),
+            document.as_object().unwrap(),
+            &envelope,
+            Some(("groups", vec![json!({"value": "g1"})])),
+        )
     }
 
     fn shown(attributes: Option<&str>, excluded: Option<&str>) -> Vec<String> {
         let set = SchemaSet::standard();
         let schema = set.of(ResourceKind::User);
         let answer = Projection::parse(attributes, excluded, schema).apply(resource(), schema);
-        answer.iter().filter(|(name, _)| !["schemas", "id"].contains(&name.as_str())).map(|(name, value)| match value {
-            Value::Object(parts) => format!("{}({})", name.rsplit(':').next().unwrap(), parts.keys().cloned().collect::<Vec<_>>().join(" ")),
-            Value::Array(items) => format!("{name}[{}]", items.iter().map(|item| item.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(",")),
-            _ => name.clone(),
-        }).collect()
+        answer
+            .iter()
+            .filter(|(name, _)| !["schemas", "id"].contains(&name.as_str()))
+            .map(|(name, value)| match value {
+                Value::Object(parts) => {
+                    format!("{}({})", name.rsplit(':').next().unwrap(), parts.keys().cloned().collect::<Vec<_>>().join(" "))
+                }
+                Value::Array(items) => format!(
+                    "{name}[{}]",
+                    items
+                        .iter()
+                        .map(|item| item.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" "))
+                        .collect::<Vec<_>>()
+                        .join(",")
+                ),
+                _ => name.clone(),
+            })
+            .collect()
     }
 
     #[test]
@@ -336,9 +363,10 @@ mod tests {
 
     #[test]
     fn s29_what_is_excluded_is_not_there_and_what_is_always_returned_is() {
-        assert_eq!(shown(None, Some("id,schemas,name.familyName,meta,GROUPS,emails.primary,externalId,active")), [
-            "userName", "name(givenName)", "emails[value type,type value]", "User(department costCenter)",
-        ]);
+        assert_eq!(
+            shown(None, Some("id,schemas,name.familyName,meta,GROUPS,emails.primary,externalId,active")),
+            ["userName", "name(givenName)", "emails[value type,type value]", "User(department costCenter)",]
+        );
         assert_eq!(shown(Some("name"), Some("name.givenName")), ["name(familyName)"]);
         assert_eq!(shown(Some(""), Some("")).len(), 8, "an empty parameter says nothing");
     }

@@ -20,7 +20,12 @@ pub struct Sort {
 
 impl Sort {
     /// Reads the two parameters; `None` where the request asks for no order.
-    pub fn parse(sort_by: Option<&str>, sort_order: Option<&str>, schema: &ResourceSchema, profile: Profile) -> Result<Option<Self>, ScimError> {
+    pub fn parse(
+        sort_by: Option<&str>,
+        sort_order: Option<&str>,
+        schema: &ResourceSchema,
+        profile: Profile,
+    ) -> Result<Option<Self>, ScimError> {
         let descending = match sort_order.map(str::trim) {
             None | Some("") => false,
             Some(order) if order.eq_ignore_ascii_case("ascending") => false,
@@ -49,7 +54,9 @@ impl Sort {
         let home = self.by.extension.as_ref().map_or(Some(resource), |urn| resource.get(urn))?;
         let value = home.get(&self.by.name)?;
         let value = match value.as_array() {
-            Some(entries) => entries.iter().find(|entry| entry.get("primary") == Some(&Value::Bool(true))).or_else(|| entries.first())?,
+            Some(entries) => {
+                entries.iter().find(|entry| entry.get("primary") == Some(&Value::Bool(true))).or_else(|| entries.first())?
+            }
             None => value,
         };
         self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub)).filter(|value| !value.is_null())
@@ -57,7 +64,9 @@ impl Sort {
 
     fn values(&self, left: &Value, right: &Value) -> Ordering {
         match (left, right) {
-            (Value::String(left), Value::String(right)) if self.by.kind == AttributeType::DateTime => instant(left).cmp(&instant(right)),
+            (Value::String(left), Value::String(right)) if self.by.kind == AttributeType::DateTime => {
+                instant(left).cmp(&instant(right))
+            }
             (Value::String(left), Value::String(right)) if self.by.case_exact => left.cmp(right),
             (Value::String(left), Value::String(right)) => normal_key(left).cmp(&normal_key(right)),
             (Value::Number(left), Value::Number(right)) => compare_numbers(left, right).unwrap_or(Ordering::Equal),
@@ -101,13 +110,21 @@ mod tests {
 
     #[test]
     fn values_are_ordered_by_their_type() {
-        let users = || vec![
-            json!({"id": 1, "userName": "bob", "externalId": "a", "active": true, "meta": {"created": "2026-01-01T00:00:00+02:00"},
+        let users = || {
+            vec![
+                json!({"id": 1, "userName": "bob", "externalId": "a", "active": true, "meta": {"created": "2026-01-01T00:00:00+02:00"},
                 "emails": [{"value": "z@x"}, {"value": "a@x", "primary": true}]}),
-            json!({"id": 2, "userName": "Álf", "externalId": "B", "active": false, "meta": {"created": "2025-12-31T23:00:00Z"}, "emails": [{"value": "B@x"}]}),
-            json!({"id": 3, "userName": "ALICE"}),
-        ];
-        for (by, ascending) in [("USERNAME", [3, 1, 2]), ("externalId", [2, 1, 3]), ("active", [2, 1, 3]), ("meta.created", [1, 2, 3]), ("emails", [1, 2, 3])] {
+                json!({"id": 2, "userName": "Álf", "externalId": "B", "active": false, "meta": {"created": "2025-12-31T23:00:00Z"}, "emails": [{"value": "B@x"}]}),
+                json!({"id": 3, "userName": "ALICE"}),
+            ]
+        };
+        for (by, ascending) in [
+            ("USERNAME", [3, 1, 2]),
+            ("externalId", [2, 1, 3]),
+            ("active", [2, 1, 3]),
+            ("meta.created", [1, 2, 3]),
+            ("emails", [1, 2, 3]),
+        ] {
             let mut descending = ascending;
             descending.reverse();
 

@@ -23,6 +23,10 @@ const ALL: &str = "
     SELECT workspace_id, id, preset, state, issuer, client_id, sealed_secret, link, created_at FROM connections
     WHERE workspace_id = $1 ORDER BY created_at, id";
 const LOCATE: &str = "SELECT workspace_id FROM connections WHERE id = $1";
+/// Takes the row's lock on both engines and reads it in one step.
+const LOCK: &str = "
+    UPDATE connections SET state = state WHERE workspace_id = $1 AND id = $2
+    RETURNING workspace_id, id, preset, state, issuer, client_id, sealed_secret, link, created_at";
 const UPDATE: &str = "
     UPDATE connections SET state = $3, issuer = $4, client_id = $5, sealed_secret = $6, link = $7
     WHERE workspace_id = $1 AND id = $2";
@@ -128,7 +132,8 @@ impl Store {
         actor: &Actor,
     ) -> Result<(Connection, Settlement), StoreError> {
         let mut tx = self.begin().await?;
-        let before = Self::connection_on(tx.on(), workspace, id).await?.ok_or(StoreError::NotFound("connection"))?;
+        let locked = sqlx::query(LOCK).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+        let before = locked.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("connection"))?;
         let mut after = before.clone();
         self.fill_in(&mut after, details)?;
         sqlx::query(UPDATE)

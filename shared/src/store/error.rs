@@ -6,7 +6,7 @@ pub enum StoreError {
     /// A unique value is taken; which one, in the words of the outside.
     #[error("{0} is already taken")]
     Conflict(&'static str),
-    /// No such record in this workspace.
+    /// No such record in this workspace, or none of those that the record belongs to.
     #[error("there is no such {0}")]
     NotFound(&'static str),
     /// The database cannot be used now, or the outcome of a commit is unknown. Nothing may be taken for granted.
@@ -48,10 +48,14 @@ impl<E> From<sqlx::Error> for EditError<E> {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match conflict(&error) {
-            Some(what) => Self::Conflict(what),
-            None => Self::Unavailable(error),
+        if let Some(what) = conflict(&error) {
+            return Self::Conflict(what);
         }
+        // Which key it was, SQLite does not say.
+        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) {
+            return Self::NotFound("workspace or user");
+        }
+        Self::Unavailable(error)
     }
 }
 
@@ -70,6 +74,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("groups_display_name", "groups.display_name_key", "displayName"),
     ("groups_external_id", "groups.external_id", "externalId"),
     ("connections_by_id", "connections.id", "the connection id"),
+    ("connections_pkey", "connections.id", "the connection id"),
     ("workspaces_pkey", "workspaces.id", "the workspace id"),
     ("links_by_user", "links.user_id", "the link"),
     ("links_pkey", "links.connection_id", "the link"),

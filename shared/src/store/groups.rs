@@ -200,7 +200,7 @@ impl Store {
         if before.profile.display_name != after.profile.display_name {
             touched.extend(members::all(&mut tx, workspace, id).await?);
         }
-        let settlement = append_changed(&mut tx, workspace, touched, "group.changed").await?;
+        let settlement = append_changed(&mut tx, workspace, touched, "group.changed").await?.or_earlier(before.changed_seq);
         note_changed(&mut tx, &mut after, &settlement).await?;
         tx.commit().await?;
         Ok((after, settlement))
@@ -209,8 +209,8 @@ impl Store {
     /// Deletes a group and its memberships.
     pub async fn delete_group(&self, workspace: &WorkspaceId, id: &GroupId, actor: &Actor) -> Result<GroupDeletion, StoreError> {
         let mut tx = self.begin().await?;
-        match lock(&mut tx, workspace, id).await {
-            Ok(_) => {}
+        let before = match lock(&mut tx, workspace, id).await {
+            Ok(before) => before,
             Err(StoreError::NotFound(_)) => {
                 let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
                 let Some(grave) = grave else { return Ok(GroupDeletion::Never) };
@@ -218,14 +218,14 @@ impl Store {
                 return Ok(GroupDeletion::Before(Settlement::of_earlier(changed)));
             }
             Err(error) => return Err(error),
-        }
+        };
         let touched: HashSet<String> = members::all(&mut tx, workspace, id).await?.into_iter().collect();
         for statement in [CLEAR_MEMBERS, CLEAR_MEMBERSHIPS, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
         tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
         let now = tx.now().0;
-        let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?;
+        let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?.or_earlier(before.changed_seq);
         sqlx::query(BURY)
             .bind(workspace.as_str())
             .bind(id.as_str())

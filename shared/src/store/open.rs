@@ -8,7 +8,7 @@ use std::{
 use sqlx::{
     AnyPool, Executor as _, SqlSafeStr as _,
     any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use tokio::sync::Semaphore;
 
@@ -39,6 +39,12 @@ const POSTGRES_SETTINGS: &str = "
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '30s';
 ";
+/// How often a program tries to migrate SQLite, which has no lock for it.
+const MIGRATION_ATTEMPTS: u32 = 50;
+/// How long it rests in between.
+const MIGRATION_REST: Duration = Duration::from_millis(100);
+/// How long a connection may take to say that it is fit to be used again.
+const FIT_WITHIN: Duration = Duration::from_secs(2);
 const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
 
 /// Which database it is. Only opening, beginning and the collation differ.
@@ -134,14 +140,32 @@ impl Store {
                 self.pool.execute(sqlx::raw_sql(CREATE_COLLATION)).await?;
             }
         }
-        MIGRATIONS.run(&self.pool).await.map_err(StoreError::Migration)?;
+        self.run_migrations().await?;
         self.begin_log().await
+    }
+
+    async fn run_migrations(&self) -> Result<(), StoreError> {
+        let mut left = if self.engine == Engine::Sqlite { MIGRATION_ATTEMPTS } else { 1 };
+        loop {
+            left -= 1;
+            match MIGRATIONS.run(&self.pool).await {
+                // Of two programs that start together one fails, and then finds the other's work done.
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if left > 0 => {
+                    tokio::time::sleep(MIGRATION_REST).await;
+                }
+                outcome => return outcome.map_err(migration),
+            }
+        }
     }
 
     /// Whether the schema is the one that this program was built for.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
         self.ping().await?;
-        let applied: i64 = sqlx::query_scalar(APPLIED).fetch_one(&self.pool).await.unwrap_or(0);
+        let applied: i64 = match sqlx::query_scalar(APPLIED).fetch_one(&self.pool).await {
+            // No such table: nothing was ever applied.
+            Err(sqlx::Error::Database(_)) => 0,
+            outcome => outcome?,
+        };
         let known = i64::try_from(MIGRATIONS.iter().count()).unwrap_or(i64::MAX);
         Ok(match applied.cmp(&known) {
             std::cmp::Ordering::Less => SchemaState::Behind,
@@ -183,5 +207,15 @@ impl Store {
             Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         Ok(self.pool.begin_with(statement).await?)
+    }
+}
+
+/// A database that went away in the middle may come back; any other failure of a step stays one.
+fn migration(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) if cause.as_database_error().is_none() => {
+            StoreError::Unavailable(cause)
+        }
+        other => StoreError::Migration(other),
     }
 }

@@ -75,7 +75,7 @@ impl Store {
             Some(user) if user.login_method == LoginMethod::Sso => {
                 return Err(StoreError::Conflict("userName (by a person who signs in by SSO)"));
             }
-            Some(user) => user,
+            Some(user) => users::hold(&mut tx, workspace, &user.id).await?.ok_or(StoreError::NotFound("user"))?,
             None => users::insert(&mut tx, workspace, invited(email)).await?,
         };
         let token = secret::random_text()?;

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Store, StoreError, members::groups_between, row::Columns, tx::Tx, users::UserMatch};
+use super::{Store, StoreError, members::groups_between, row::Columns, tx::Tx, users::{self, UserMatch}};
 use crate::{
     id::{ConnectionId, Generation, UserId, WorkspaceId},
     model::{
@@ -113,7 +113,7 @@ impl Store {
                 json!({ "reason": refusal.to_string(), "subject": identity.subject }),
             ),
         };
-        if outcome == Err(Refusal::WorkspaceClosed) && self.workspace(workspace).await?.is_none() {
+        if outcome == Err(Refusal::WorkspaceClosed) && Self::workspace_on(tx.on(), workspace).await?.is_none() {
             return Ok(outcome);
         }
         let actor = outcome.as_ref().map_or_else(|_| Actor::user(""), |signed_in| Actor::user(&signed_in.user));
@@ -143,6 +143,7 @@ impl Store {
         actor: &Actor,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        users::hold(&mut tx, workspace, user).await?.ok_or(StoreError::NotFound("user"))?;
         add_link(&mut tx, workspace, identity, user, actor).await?;
         tx.commit().await
     }
@@ -160,21 +161,35 @@ async fn admit_by_sso(
         Ok(connection) => connection,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let linked = sqlx::query(LINKED)
-        .bind(workspace.as_str())
-        .bind(identity.connection.as_str())
-        .bind(&identity.issuer)
-        .bind(&identity.subject)
-        .fetch_optional(tx.on())
-        .await?;
-    let (id, linked_now) = match linked {
-        Some(row) => (Columns::of(&row, "link").parsed("user_id")?, false),
-        None => match first_link(tx, workspace, &connection, claims).await? {
-            Ok(id) => (id, true),
+    let mut linked = linked_user(tx, workspace, identity).await?;
+    if linked.is_none() {
+        let found = match first_link(tx, workspace, &connection, claims).await? {
+            Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
-        },
+        };
+        // Under the person's lock, so that their deletion and another first sign-in of theirs come before or after this one.
+        let held = users::hold(tx, workspace, &found).await?;
+        linked = linked_user(tx, workspace, identity).await?;
+        if linked.is_none() {
+            return admit(tx, identity, held, fresh, true).await;
+        }
+    }
+    let user = match &linked {
+        Some(id) => Store::user_on(tx.on(), workspace, id).await?,
+        None => None,
     };
-    let Some(user) = Store::user_on(tx.on(), workspace, &id).await? else {
+    admit(tx, identity, user, fresh, false).await
+}
+
+/// The rest of the decision, about the person.
+async fn admit(
+    tx: &mut Tx,
+    identity: &ProviderIdentity,
+    user: Option<User>,
+    fresh: Freshness,
+    linked_now: bool,
+) -> Result<Result<SignedIn, Refusal>, StoreError> {
+    let Some(user) = user else {
         return Ok(Err(Refusal::NotProvisioned));
     };
     if !user.profile.active {
@@ -184,12 +199,23 @@ async fn admit_by_sso(
         return Ok(Err(Refusal::UsesPassword));
     }
     if linked_now {
-        if has_link(tx, workspace, &id, &identity.connection).await? {
+        if has_link(tx, &user.workspace, &user.id, &identity.connection).await? {
             return Ok(Err(Refusal::LinkedToAnother));
         }
-        add_link(tx, workspace, identity, &id, &Actor::user(&id)).await?;
+        add_link(tx, &user.workspace, identity, &user.id, &Actor::user(&user.id)).await?;
     }
-    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, fresh, user: id, linked_now }))
+    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, fresh, user: user.id, linked_now }))
+}
+
+async fn linked_user(tx: &mut Tx, workspace: &WorkspaceId, identity: &ProviderIdentity) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query(LINKED)
+        .bind(workspace.as_str())
+        .bind(identity.connection.as_str())
+        .bind(&identity.issuer)
+        .bind(&identity.subject)
+        .fetch_optional(tx.on())
+        .await?;
+    row.map(|row| Columns::of(&row, "link").parsed("user_id")).transpose()
 }
 
 async fn open_connection(

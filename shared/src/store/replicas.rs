@@ -61,13 +61,15 @@ pub enum Renewal {
 impl Store {
     /// Announces a gateway that is not answering yet.
     pub async fn join_gateway(&self, id: &ReplicaId, lease: Duration) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let now = tx.now().0;
         sqlx::query(JOIN)
             .bind(id.as_str())
             .bind(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
-            .bind(self.clock.now().0)
-            .execute(&self.pool)
+            .bind(now)
+            .execute(tx.on())
             .await?;
-        Ok(())
+        tx.commit().await
     }
 
     /// Beats, commits, and only then reads the head, in a statement of its own: in one statement a renewal that the barrier cannot
@@ -86,8 +88,9 @@ impl Store {
 
     /// Takes the row away, after the gateway has given up its lease.
     pub async fn leave_gateway(&self, id: &ReplicaId) -> Result<(), StoreError> {
-        sqlx::query(LEAVE).bind(id.as_str()).execute(&self.pool).await?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        sqlx::query(LEAVE).bind(id.as_str()).execute(tx.on()).await?;
+        tx.commit().await
     }
 
     /// Every gateway that has a row.
@@ -111,8 +114,9 @@ impl Store {
 
     /// Deletes a row whose beat still stands at `beat`.
     pub async fn forget_gateway(&self, id: &ReplicaId, beat: i64) -> Result<(), StoreError> {
-        sqlx::query(DELETE_STILL).bind(id.as_str()).bind(beat).execute(&self.pool).await?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        sqlx::query(DELETE_STILL).bind(id.as_str()).bind(beat).execute(tx.on()).await?;
+        tx.commit().await
     }
 
     /// The wall clock that the store writes by.

@@ -17,9 +17,17 @@ const ROWS: &str = "
     SELECT generation, seq, tag, workspace_id, kind, scopes, reason, at FROM revocations
     WHERE generation = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 const RENEW_LOG: &str = "UPDATE rev_head SET generation = $1, seq = seq + 1, tag = '', floor = seq + 1 WHERE id = 1";
-const NEWEST_PRUNABLE: &str = "SELECT COALESCE(MAX(seq), 0) AS seq FROM revocations WHERE generation = $1 AND at < $2";
+/// The last row before the first that is not old enough: a row by a clock that is behind takes no newer one with it.
+const NEWEST_PRUNABLE: &str = "
+    SELECT COALESCE(
+        (SELECT MIN(seq) - 1 FROM revocations WHERE generation = $1 AND at >= $2),
+        (SELECT MAX(seq) FROM revocations WHERE generation = $1),
+        0
+    ) AS seq";
 const RAISE_FLOOR: &str = "UPDATE rev_head SET floor = $2 WHERE id = 1 AND generation = $1 AND floor < $2";
-const PRUNE: &str = "DELETE FROM revocations WHERE generation <> $1 OR seq <= $2";
+const PRUNE: &str = "
+    DELETE FROM revocations
+    WHERE (generation = $1 AND seq <= $2) OR generation <> (SELECT generation FROM rev_head WHERE id = 1)";
 
 /// A stretch of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +43,9 @@ const STRETCH: i64 = 1_000;
 
 impl Store {
     pub(super) async fn begin_log(&self) -> Result<(), StoreError> {
-        sqlx::query(BEGIN_LOG).bind(Generation::random().as_str()).execute(&self.pool).await?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        sqlx::query(BEGIN_LOG).bind(Generation::random().as_str()).execute(tx.on()).await?;
+        tx.commit().await
     }
 
     /// Where the log ends now.
@@ -67,7 +76,9 @@ impl Store {
 
     /// Begins a new incarnation of the log, after the database was restored from a backup: every session made before it is dead.
     pub async fn new_generation(&self) -> Result<Head, StoreError> {
-        sqlx::query(RENEW_LOG).bind(Generation::random().as_str()).execute(&self.pool).await?;
+        let mut tx = self.begin().await?;
+        sqlx::query(RENEW_LOG).bind(Generation::random().as_str()).execute(tx.on()).await?;
+        tx.commit().await?;
         self.head().await
     }
 
@@ -79,6 +90,9 @@ impl Store {
         let row = sqlx::query(NEWEST_PRUNABLE).bind(head.generation.as_str()).bind(before.0).fetch_one(tx.on()).await?;
         let floor = Columns::of(&row, "revocation").number("seq")?.max(head.floor.0);
         sqlx::query(RAISE_FLOOR).bind(head.generation.as_str()).bind(floor).execute(tx.on()).await?;
+        // The floor first, by itself: deleting takes long, and whoever ends access waits for the row that holds the floor.
+        tx.commit().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(PRUNE).bind(head.generation.as_str()).bind(floor).execute(tx.on()).await?;
         tx.commit().await?;
         Ok(Seq(floor))

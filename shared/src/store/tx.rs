@@ -42,6 +42,11 @@ impl Settlement {
     pub fn of_earlier(through: Seq) -> Self {
         Self { records: Vec::new(), through }
     }
+
+    /// Waits at least for an earlier row, whose own answer may have been lost.
+    pub(super) fn or_earlier(self, earlier: Seq) -> Self {
+        Self { through: self.through.max(earlier), ..self }
+    }
 }
 
 /// A transaction that writes. Dropped without a commit, it is rolled back.

@@ -46,6 +46,11 @@ const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1
 /// Takes the row's lock on both engines and reads it in one step.
 const LOCK: &str =
     concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
+/// Takes the row's lock alone.
+const HOLD: &str = concat!(
+    "UPDATE users SET version = version WHERE workspace_id = $1 AND id = $2 RETURNING ",
+    user_columns!()
+);
 const UPDATE: &str = "
     UPDATE users SET user_name = $3, user_name_key = $4, external_id = $5, active = $6, attributes = $7, updated_at = $8
     WHERE workspace_id = $1 AND id = $2";
@@ -253,7 +258,8 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_PASSWORD, CLEAR_INVITATIONS, DELETE] {
+        // Invitations before passwords, in the order in which somebody who accepts one touches them.
+        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
         tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
@@ -313,6 +319,12 @@ pub(super) async fn lock(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId) -> R
     let mut user = row.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("user"))?;
     user.version -= 1;
     Ok(user)
+}
+
+/// Takes the row's lock without a change, so that what is about to be hung on the user is not overtaken by their deletion.
+pub(super) async fn hold(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
+    let row = sqlx::query(HOLD).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
+    row.as_ref().map(read).transpose()
 }
 
 async fn write(tx: &mut Tx, before: &User, after: &User) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use lockstep_shared::{
     store::{EditError, GroupDeletion, GroupMatch, Settlement, StoreError},
 };
 
-use super::{Db, idp, named, on_each_engine, strangers};
+use super::{Db, idp, named, on_each_engine, strangers, workspace};
 
 fn through(deletion: &GroupDeletion) -> Seq {
     match deletion {
@@ -62,7 +62,7 @@ on_each_engine! {
 
         assert!(matches!(by_name, Err(StoreError::Conflict("displayName"))), "{by_name:?}");
         assert!(matches!(by_external_id, Err(StoreError::Conflict("externalId"))), "{by_external_id:?}");
-        let nowhere = db.store.create_group(&super::super::workspace("nowhere"), named("x"), vec![], &idp()).await;
+        let nowhere = db.store.create_group(&workspace("nowhere"), named("x"), vec![], &idp()).await;
         assert!(matches!(nowhere, Err(StoreError::NotFound(_))), "{nowhere:?}");
         assert_eq!(db.head().await, Seq(0));
     }

@@ -12,7 +12,7 @@ use lockstep_shared::{
 };
 use serde_json::json;
 
-use super::{Db, edit, idp, on_each_engine, provisioned, set_active};
+use super::{Db, edit, idp, on_each_engine, provisioned, set_active, workspace};
 
 /// The one row that a write appended.
 fn only(settlement: &Settlement) -> (Seq, RevocationKind, &str, &[Scope]) {
@@ -277,9 +277,9 @@ on_each_engine! {
     }
 
     async fn a_user_of_no_workspace_is_not_created(db: &Db) {
-        let refused = db.store.create_user(&super::super::workspace("nowhere"), provisioned("babs"), &idp()).await;
+        let refused = db.store.create_user(&workspace("nowhere"), provisioned("babs"), &idp()).await;
 
         assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
-        assert!(set_active(&db.store, &super::super::workspace("nowhere"), &UserId::new(), false).await.is_err());
+        assert!(set_active(&db.store, &workspace("nowhere"), &UserId::new(), false).await.is_err());
     }
 }

@@ -208,7 +208,9 @@ async fn r54_keys_of_one_issuer_never_verify_for_another() {
     });
     let others_key = Signer::p256();
     fixture.provider.answer("https://other.example/.well-known/openid-configuration", reply(200, &other.to_string()));
-    fixture.provider.answer("https://other.example/keys", reply(200, std::str::from_utf8(&key_set(&[named(&others_key, "a")])).unwrap()));
+    fixture
+        .provider
+        .answer("https://other.example/keys", reply(200, std::str::from_utf8(&key_set(&[named(&others_key, "a")])).unwrap()));
     let providers = fixture.providers();
     providers.get("https://other.example").await.unwrap();
 

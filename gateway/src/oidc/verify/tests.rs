@@ -111,7 +111,13 @@ fn p1_an_unsigned_token_is_refused() {
 #[test]
 fn p2_a_public_key_is_never_a_shared_secret() {
     for algorithm in [hmac::HMAC_SHA256, hmac::HMAC_SHA384, hmac::HMAC_SHA512] {
-        let name = if algorithm == hmac::HMAC_SHA256 { "HS256" } else if algorithm == hmac::HMAC_SHA384 { "HS384" } else { "HS512" };
+        let name = if algorithm == hmac::HMAC_SHA256 {
+            "HS256"
+        } else if algorithm == hmac::HMAC_SHA384 {
+            "HS384"
+        } else {
+            "HS512"
+        };
         let mut secrets = RSA.public_octets();
         secrets.push(b"the client secret".to_vec());
         for secret in secrets {
@@ -235,7 +241,10 @@ fn g44_shapes_that_are_no_compact_jws() {
         (format!("{honest}="), "token_malformed"),
         (format!("{}.{}.{}==", parts[0], parts[1], parts[2]), "token_malformed"),
         (honest.replace('.', "\n."), "token_malformed"),
-        (json!({"payload": parts[1], "signatures": [{"protected": parts[0], "signature": parts[2]}]}).to_string(), "token_malformed"),
+        (
+            json!({"payload": parts[1], "signatures": [{"protected": parts[0], "signature": parts[2]}]}).to_string(),
+            "token_malformed",
+        ),
         (format!("{}.{}.{}", b64("[1]"), parts[1], parts[2]), "token_malformed"),
         (format!("{}.{}.{}", b64("{"), parts[1], parts[2]), "token_malformed"),
     ];
@@ -263,13 +272,21 @@ fn p4_duplicate_claims_are_refused_whichever_would_win() {
 
 #[test]
 fn p6_headers_of_other_token_classes() {
-    for typ in ["at+jwt", "application/at+jwt", "logout+jwt", "secevent+jwt", "lockstep-identity+jwt", "JOSE", "JWE", "", "jwt2"] {
+    for typ in ["at+jwt", "application/at+jwt", "logout+jwt", "secevent+jwt", "lockstep-identity+jwt", "JOSE", "JWE", "", "jwt2"]
+    {
         assert_eq!(header_change(&json!({"alg": "ES256", "kid": "ec", "typ": typ}).to_string()), "token_class", "{typ:?}");
     }
     for typ in ["JWT", "jwt", "application/jwt"] {
         assert_eq!(header_change(&json!({"alg": "ES256", "kid": "ec", "typ": typ}).to_string()), "believed", "{typ:?}");
     }
-    for member in [json!({"crit": ["exp"]}), json!({"crit": []}), json!({"b64": false}), json!({"crit": ["b64"], "b64": false}), json!({"cty": "JWT"}), json!({"zip": "DEF"})] {
+    for member in [
+        json!({"crit": ["exp"]}),
+        json!({"crit": []}),
+        json!({"b64": false}),
+        json!({"crit": ["b64"], "b64": false}),
+        json!({"cty": "JWT"}),
+        json!({"zip": "DEF"}),
+    ] {
         let header = with(json!({"alg": "ES256", "kid": "ec"}), member);
         assert_eq!(header_change(&header.to_string()), "critical_header", "{header}");
     }
@@ -417,7 +434,10 @@ fn g36_entra_tokens_are_of_the_tenant_in_the_issuer() {
     assert_eq!(at(json!({"iss": format!("https://sts.windows.net/{TENANT}/")})), "issuer_mismatch");
     assert_eq!(at(json!({"iss": format!("https://login.microsoftonline.us/{TENANT}/v2.0")})), "issuer_mismatch");
 
-    for shared in ["https://login.microsoftonline.com/common/v2.0", "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"] {
+    for shared in [
+        "https://login.microsoftonline.com/common/v2.0",
+        "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+    ] {
         let configured = Expected { issuer: shared, ..expected() };
         assert_eq!(claims_change(json!({"iss": shared, "tid": TENANT}), &configured), "tenant_mismatch", "{shared}");
     }

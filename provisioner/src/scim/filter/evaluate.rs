@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 
 use super::literal::instant;
 use super::{AttributeRef, CompareOp, Filter, Literal};
-use crate::scim::text::normal_key;
+use crate::scim::text::{normal_key, same_folded};
 
 pub(super) fn matches(filter: &Filter, resource: &Value) -> bool {
     match filter {
@@ -49,6 +49,7 @@ fn is_present(value: &Value) -> bool {
 fn compares(attribute: &AttributeRef, op: CompareOp, literal: &Literal, found: &Value) -> bool {
     match (literal, found) {
         (Literal::Text(wanted), Value::String(found)) if attribute.case_exact => text_compares(op, found, wanted),
+        (Literal::Text(wanted), Value::String(found)) if op == CompareOp::Eq => same_folded(found, wanted),
         (Literal::Text(wanted), Value::String(found)) => text_compares(op, &normal_key(found), &normal_key(wanted)),
         (Literal::Boolean(wanted), Value::Bool(found)) => ordered(op, found.cmp(wanted)),
         (Literal::Number(wanted), Value::Number(found)) => compare_numbers(found, wanted).is_some_and(|order| ordered(op, order)),
@@ -62,7 +63,9 @@ fn text_compares(op: CompareOp, found: &str, wanted: &str) -> bool {
         CompareOp::Co => found.contains(wanted),
         CompareOp::Sw => found.starts_with(wanted),
         CompareOp::Ew => found.ends_with(wanted),
-        CompareOp::Eq | CompareOp::Ne | CompareOp::Gt | CompareOp::Ge | CompareOp::Lt | CompareOp::Le => ordered(op, found.cmp(wanted)),
+        CompareOp::Eq | CompareOp::Ne | CompareOp::Gt | CompareOp::Ge | CompareOp::Lt | CompareOp::Le => {
+            ordered(op, found.cmp(wanted))
+        }
     }
 }
 

@@ -42,7 +42,12 @@ impl<'t> Written<'t> {
     }
 }
 
-pub(super) fn typed(attribute: &AttributeRef, op: CompareOp, written: &Written<'_>, profile: Profile) -> Result<Literal, ScimError> {
+pub(super) fn typed(
+    attribute: &AttributeRef,
+    op: CompareOp,
+    written: &Written<'_>,
+    profile: Profile,
+) -> Result<Literal, ScimError> {
     let wants_text = !matches!(attribute.kind, AttributeType::Boolean | AttributeType::Integer | AttributeType::Decimal);
     if !profile.is_lenient() && !written.is_proper(wants_text) {
         return Err(mismatch(attribute, if wants_text { "text in double quotes" } else { "a literal without quotes" }));
@@ -59,7 +64,9 @@ pub(super) fn typed(attribute: &AttributeRef, op: CompareOp, written: &Written<'
         AttributeType::Integer | AttributeType::Decimal => {
             written.as_str().parse::<Number>().map(Literal::Number).map_err(|_| mismatch(attribute, "a number"))
         }
-        AttributeType::DateTime => instant(written.as_str()).map(Literal::Instant).ok_or_else(|| mismatch(attribute, "a date and time")),
+        AttributeType::DateTime => {
+            instant(written.as_str()).map(Literal::Instant).ok_or_else(|| mismatch(attribute, "a date and time"))
+        }
         AttributeType::Complex => Err(ScimError::InvalidFilter(format!("{attribute} has parts: name one of them"))),
     }
 }
@@ -69,7 +76,9 @@ fn suits(kind: AttributeType, op: CompareOp) -> bool {
     match op {
         CompareOp::Eq | CompareOp::Ne => true,
         CompareOp::Co | CompareOp::Sw | CompareOp::Ew => matches!(kind, AttributeType::String | AttributeType::Reference),
-        CompareOp::Gt | CompareOp::Ge | CompareOp::Lt | CompareOp::Le => !matches!(kind, AttributeType::Boolean | AttributeType::Binary),
+        CompareOp::Gt | CompareOp::Ge | CompareOp::Lt | CompareOp::Le => {
+            !matches!(kind, AttributeType::Boolean | AttributeType::Binary)
+        }
     }
 }
 

@@ -171,7 +171,19 @@ impl Filter {
     pub fn conjuncts(&self) -> &[Filter] {
         match self {
             Self::And(parts) => parts,
-            Self::Or(_) | Self::Not(_) | Self::Present(_) | Self::Compare { .. } | Self::Element { .. } => std::slice::from_ref(self),
+            Self::Or(_) | Self::Not(_) | Self::Present(_) | Self::Compare { .. } | Self::Element { .. } => {
+                std::slice::from_ref(self)
+            }
+        }
+    }
+
+    /// How many comparisons it makes.
+    #[must_use]
+    pub fn comparisons(&self) -> usize {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::comparisons).sum(),
+            Self::Not(part) | Self::Element { filter: part, .. } => part.comparisons(),
+            Self::Present(_) | Self::Compare { .. } => 1,
         }
     }
 

@@ -151,7 +151,9 @@ impl<'s> Scope<'s> {
             Self::Element(list) => in_element(list, path),
         }
         // An unknown name must never look like an empty answer: the provider would create the person again.
-        .ok_or_else(|| ScimError::InvalidFilter(format!("{:?} is not an attribute that can be filtered on", text::for_log(path))))?;
+        .ok_or_else(|| {
+            ScimError::InvalidFilter(format!("{:?} is not an attribute that can be filtered on", text::for_log(path)))
+        })?;
         if definition.mutability == Mutability::WriteOnly || definition.returned == Returned::Never {
             return Err(ScimError::InvalidFilter(format!("{attribute} cannot be filtered on")));
         }
@@ -182,7 +184,10 @@ fn in_element<'s>(list: &'s Attribute, path: &str) -> Option<(AttributeRef, &'s 
         path.eq_ignore_ascii_case("value").then(|| ("value".to_owned(), list))?
     };
     let kind = definition.kind;
-    Some((AttributeRef { extension: None, name, sub: None, kind, case_exact: definition.case_exact, multi_valued: false }, definition))
+    Some((
+        AttributeRef { extension: None, name, sub: None, kind, case_exact: definition.case_exact, multi_valued: false },
+        definition,
+    ))
 }
 
 /// A complex attribute is compared by its `value` (`members eq "…"`, `manager eq "…"`), if it has one.

@@ -110,14 +110,53 @@ fn every_sentence_is_true_or_false_as_it_should_be() {
 #[test]
 fn what_is_no_filter_is_refused_and_never_an_empty_answer() {
     let refused = [
-        "", " ", "userName", "userName eq", "eq \"x\"", "userName xx \"x\"", "userName eq \"x", "userName eq \"x\\", "(userName pr", "userName pr)",
-        "userName pr and", "or userName pr", "userName pr userName pr", "not userName pr", "shoeSize eq \"9\"", "emails.shoeSize pr",
-        "emails[shoeSize eq 1]", "emails[]", "emails[type eq \"work\"", "emails[emails pr]", "userName[value eq \"x\"]", "password eq \"x\"",
-        "password pr", "name eq \"x\"", "active gt true", "active eq \"yes\"", "active co \"r\"", "active eq 1", "meta.created co \"2026\"",
-        "meta.created gt \"yesterday\"", "title gt null", "badge eq \"nine\"", "badge sw 9", "badge eq 1e999", "x509Certificates gt \"AA\"",
-        "userName eq \"\\u0000\"", "userName eq \"\\ud800\"", "userName eq \"\\ud800\\u0041\"", "userName eq \"\\uzzzz\"", "userName eq \"a\0\"",
-        "userName eq a\0", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr", "__proto__ pr", "userName eq (\"x\")",
-        "userName eq John Smith", "emails[primary eq true] pr", "[type eq \"work\"]",
+        "",
+        " ",
+        "userName",
+        "userName eq",
+        "eq \"x\"",
+        "userName xx \"x\"",
+        "userName eq \"x",
+        "userName eq \"x\\",
+        "(userName pr",
+        "userName pr)",
+        "userName pr and",
+        "or userName pr",
+        "userName pr userName pr",
+        "not userName pr",
+        "shoeSize eq \"9\"",
+        "emails.shoeSize pr",
+        "emails[shoeSize eq 1]",
+        "emails[]",
+        "emails[type eq \"work\"",
+        "emails[emails pr]",
+        "userName[value eq \"x\"]",
+        "password eq \"x\"",
+        "password pr",
+        "name eq \"x\"",
+        "active gt true",
+        "active eq \"yes\"",
+        "active co \"r\"",
+        "active eq 1",
+        "meta.created co \"2026\"",
+        "meta.created gt \"yesterday\"",
+        "title gt null",
+        "badge eq \"nine\"",
+        "badge sw 9",
+        "badge eq 1e999",
+        "x509Certificates gt \"AA\"",
+        "userName eq \"\\u0000\"",
+        "userName eq \"\\ud800\"",
+        "userName eq \"\\ud800\\u0041\"",
+        "userName eq \"\\uzzzz\"",
+        "userName eq \"a\0\"",
+        "userName eq a\0",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr",
+        "__proto__ pr",
+        "userName eq (\"x\")",
+        "userName eq John Smith",
+        "emails[primary eq true] pr",
+        "[type eq \"work\"]",
     ];
     for text in refused {
         assert!(matches!(parse(text, Profile::Lenient), Err(ScimError::InvalidFilter(_))), "{text:?}");
@@ -126,7 +165,15 @@ fn what_is_no_filter_is_refused_and_never_an_empty_answer() {
 
 #[test]
 fn the_strict_profile_takes_the_grammar_at_its_word() {
-    for text in ["userName eq jyoung", "active eq \"True\"", "active eq True", "badge eq \"9\"", "userName eq 9", "manager eq \"m1\"", r#"title eq "a\1""#] {
+    for text in [
+        "userName eq jyoung",
+        "active eq \"True\"",
+        "active eq True",
+        "badge eq \"9\"",
+        "userName eq 9",
+        "manager eq \"m1\"",
+        r#"title eq "a\1""#,
+    ] {
         assert!(matches!(parse(text, Profile::Strict), Err(ScimError::InvalidFilter(_))), "{text}");
     }
     for text in ["active eq true", "userName eq \"jyoung\"", "title eq null", "emails[type eq \"work\"].value eq \"x\""] {
@@ -163,7 +210,12 @@ fn s20_bombs_are_refused_on_a_small_stack() {
 #[test]
 fn the_store_reads_equalities_and_parts_off_the_tree() {
     let filter = parse("id eq \"u1\" and manager eq \"m1\"", Profile::Lenient).unwrap();
-    let read: Vec<_> = filter.conjuncts().iter().filter_map(Filter::as_equality).map(|(attribute, value)| (attribute.to_string(), value.to_string())).collect();
+    let read: Vec<_> = filter
+        .conjuncts()
+        .iter()
+        .filter_map(Filter::as_equality)
+        .map(|(attribute, value)| (attribute.to_string(), value.to_string()))
+        .collect();
     let id_of = |text| parse(text, Profile::Lenient).unwrap().as_one_of("id").map(|values| values.join(","));
 
     assert_eq!(read, [("id".into(), "u1".into()), (format!("{ENTERPRISE_USER}:manager.value"), "m1".into())]);
@@ -174,7 +226,11 @@ fn the_store_reads_equalities_and_parts_off_the_tree() {
 
 #[test]
 fn the_canonical_text_is_stable() {
-    let filter = parse("NOT (Emails[TYPE eq \"work\"].Value co \"@x\") or manager eq 'm' and (active eq \"True\" or title eq null)", Profile::Lenient).unwrap();
+    let filter = parse(
+        "NOT (Emails[TYPE eq \"work\"].Value co \"@x\") or manager eq 'm' and (active eq \"True\" or title eq null)",
+        Profile::Lenient,
+    )
+    .unwrap();
 
     assert_eq!(
         filter.to_string(),
@@ -188,11 +244,23 @@ fn text() -> impl Strategy<Value = String> {
 
 /// A comparison of each type, with the path that reaches it.
 fn leaf() -> impl Strategy<Value = Filter> {
-    let order = prop_oneof![Just(CompareOp::Eq), Just(CompareOp::Ne), Just(CompareOp::Gt), Just(CompareOp::Ge), Just(CompareOp::Lt), Just(CompareOp::Le)];
-    let texts: &[&str] = &["userName", "name.familyName", "emails.value", "manager.value", "folders", "externalId", "meta.location"];
+    let order = prop_oneof![
+        Just(CompareOp::Eq),
+        Just(CompareOp::Ne),
+        Just(CompareOp::Gt),
+        Just(CompareOp::Ge),
+        Just(CompareOp::Lt),
+        Just(CompareOp::Le)
+    ];
+    let texts: &[&str] =
+        &["userName", "name.familyName", "emails.value", "manager.value", "folders", "externalId", "meta.location"];
     let word = prop_oneof![order.clone(), Just(CompareOp::Co), Just(CompareOp::Sw), Just(CompareOp::Ew)];
-    let instant = (0_i64..4_000_000_000, 0_u32..1_000_000_000).prop_filter_map("an instant", |(at, nanos)| DateTime::from_timestamp(at, nanos));
-    let number = prop_oneof![any::<i64>().prop_map(Number::from), any::<i32>().prop_filter_map("a JSON number", |whole| Number::from_f64(f64::from(whole) / 1_000.0))];
+    let instant = (0_i64..4_000_000_000, 0_u32..1_000_000_000)
+        .prop_filter_map("an instant", |(at, nanos)| DateTime::from_timestamp(at, nanos));
+    let number = prop_oneof![
+        any::<i64>().prop_map(Number::from),
+        any::<i32>().prop_filter_map("a JSON number", |whole| Number::from_f64(f64::from(whole) / 1_000.0))
+    ];
     prop_oneof![
         (proptest::sample::select(texts), word, text()).prop_map(|(path, op, text)| compare(path, op, Literal::Text(text))),
         (order.clone(), instant).prop_map(|(op, at)| compare("meta.created", op, Literal::Instant(at))),
@@ -215,9 +283,21 @@ fn compare(path: &str, op: CompareOp, value: Literal) -> Filter {
 
 fn element() -> impl Strategy<Value = Filter> {
     (text(), any::<bool>()).prop_map(|(text, primary)| {
-        let part = |name: &str, kind| AttributeRef { extension: None, name: name.into(), sub: None, kind, case_exact: false, multi_valued: false };
-        let value = Filter::Compare { attribute: part("value", AttributeType::String), op: CompareOp::Co, value: Literal::Text(text) };
-        let primary = Filter::Compare { attribute: part("primary", AttributeType::Boolean), op: CompareOp::Eq, value: Literal::Boolean(primary) };
+        let part = |name: &str, kind| AttributeRef {
+            extension: None,
+            name: name.into(),
+            sub: None,
+            kind,
+            case_exact: false,
+            multi_valued: false,
+        };
+        let value =
+            Filter::Compare { attribute: part("value", AttributeType::String), op: CompareOp::Co, value: Literal::Text(text) };
+        let primary = Filter::Compare {
+            attribute: part("primary", AttributeType::Boolean),
+            op: CompareOp::Eq,
+            value: Literal::Boolean(primary),
+        };
         Filter::Element { list: reference("emails"), filter: Box::new(Filter::And(vec![value, primary])) }
     })
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::notes::{NoteKind, Notes};
-use super::value::{Reader, twice};
+use super::value::{MAX_ENTRIES, Reader, too_long, twice};
 use super::{Context, Current, edit_home};
 use crate::scim::schema::{Attribute, Found, Mutability, Schema};
 use crate::scim::{Document, ResourceKind, ScimError};
@@ -30,6 +30,7 @@ pub(super) fn read(body: Value, context: &Context<'_>, current: Option<Current<'
         nulls: Vec::new(),
         reader: Reader { profile: context.profile, notes: &mut notes },
     };
+    not_too_many(&body)?;
     reading.schemas(&body)?;
     for (key, value) in body {
         reading.member(&key, value)?;
@@ -90,12 +91,19 @@ impl<'a> Reading<'a, '_> {
 
     fn schema(&mut self, schema: &'a Schema, value: Value) -> Result<(), ScimError> {
         let Value::Object(members) = value else {
-            return if value.is_null() { Ok(()) } else { Err(ScimError::InvalidValue(format!("{} must be an object", schema.id))) };
+            return if value.is_null() {
+                Ok(())
+            } else {
+                Err(ScimError::InvalidValue(format!("{} must be an object", schema.id)))
+            };
         };
+        not_too_many(&members)?;
         for (key, value) in members {
             let qualified = format!("{}:{key}", schema.id);
             match self.context.schema.find(&qualified, self.context.profile) {
-                Some(Found::Attribute { extension, definition, name, sub }) => self.assign(extension, name, definition, sub, value)?,
+                Some(Found::Attribute { extension, definition, name, sub }) => {
+                    self.assign(extension, name, definition, sub, value)?;
+                }
                 Some(Found::Schema(_)) | None => self.reader.unknown(&qualified)?,
             }
         }
@@ -134,9 +142,9 @@ impl<'a> Reading<'a, '_> {
         // `name.givenName` as a member's name is `{"name": {"givenName": …}}`.
         let value = sub.map_or_else(|| value.clone(), |sub| Value::Object(Map::from_iter([(sub.name.clone(), value.clone())])));
         let Some(value) = self.reader.attribute(name, definition, value)? else { return Ok(()) };
-        edit_home(&mut self.document, urn, |home| match (sub, home.get_mut(name), value) {
-            (Some(_), Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),
-            (_, _, value) => {
+        edit_home(&mut self.document, urn, |home| match (home.get_mut(name), value) {
+            (Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),
+            (_, value) => {
                 home.insert(name.to_owned(), value);
             }
         });
@@ -179,6 +187,10 @@ impl<'a> Reading<'a, '_> {
             }
         }
     }
+}
+
+fn not_too_many(members: &Map<String, Value>) -> Result<(), ScimError> {
+    if members.len() > MAX_ENTRIES { Err(too_long("the resource")) } else { Ok(()) }
 }
 
 fn is_plain(extension: Option<&Schema>, sub: Option<&Attribute>) -> bool {

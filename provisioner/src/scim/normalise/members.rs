@@ -56,7 +56,9 @@ impl Reader<'_> {
             }
             Value::String(value) if lenient => Ok(Some(MemberRef { value: identifier(&value)?, display: None, kind: None })),
             Value::Object(parts) => {
-                let text = |name: &str| parts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str());
+                let text = |name: &str| {
+                    parts.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
+                };
                 let reference = text("$ref");
                 let value = text("value").or_else(|| reference.filter(|_| lenient).and_then(|url| url.rsplit('/').next()));
                 let display = text("display").or_else(|| text("displayName").filter(|_| lenient));

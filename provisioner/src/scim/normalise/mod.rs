@@ -14,9 +14,7 @@ pub use notes::{Note, NoteKind, Notes};
 pub use rules::{AttributeRule, AttributeRules, RuleError};
 
 pub(super) use members::too_many as too_many_members;
-pub(super) use value::{
-    MAX_ENTRIES, Reader, demote, demote_all_but_first, is_hollow, is_primary, too_long, without_repetition,
-};
+pub(super) use value::{MAX_ENTRIES, Reader, demote, is_hollow, is_primary, settle, too_long};
 
 use serde_json::Value;
 
@@ -105,6 +103,7 @@ pub(super) fn finish_user(
     // A body without `active` neither lets anybody back in nor puts anybody out.
     let active = truth(&document, "active").or_else(|| truth(before?, "active")).unwrap_or(true);
     document.insert("active".to_owned(), active.into());
+    not_too_many(&document)?;
     keep_immutable(before, &mut document, context.schema)?;
     context.rules.fill(&mut document, context.schema);
     context.rules.enforce(&Change { before, after: &document }, context.schema, &mut notes)?;
@@ -130,6 +129,7 @@ pub(super) fn finish_group(
     mut notes: Notes,
 ) -> Result<Group, ScimError> {
     let before = current.map(|current| current.document);
+    not_too_many(&document)?;
     keep_immutable(before, &mut document, context.schema)?;
     context.rules.fill(&mut document, context.schema);
     context.rules.enforce(&Change { before, after: &document }, context.schema, &mut notes)?;
@@ -184,4 +184,10 @@ pub(super) fn edit_home<T>(document: &mut Document, urn: Option<&str>, edit: imp
         document.insert(urn.to_owned(), Value::Object(home));
     }
     result
+}
+
+/// A free-form extension has as many names as it is given.
+fn not_too_many(document: &Document) -> Result<(), ScimError> {
+    let crowded = document.iter().find(|(_, value)| value.as_object().is_some_and(|home| home.len() > MAX_ENTRIES));
+    crowded.map_or(Ok(()), |(name, _)| Err(too_long(name)))
 }

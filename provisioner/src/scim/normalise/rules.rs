@@ -107,7 +107,8 @@ impl AttributeRules {
             let name = |document: &Document| document.get("userName").and_then(Value::as_str).map(str::to_owned);
             let now = name(change.after);
             if !now.as_deref().is_some_and(is_email) && change.touches(|document| name(document) != now) {
-                let fault = "userName must be an e-mail address here: map it to the person's e-mail address at your identity provider";
+                let fault =
+                    "userName must be an e-mail address here: map it to the person's e-mail address at your identity provider";
                 change.refuse("userName", fault.to_owned(), notes)?;
             }
         }
@@ -125,7 +126,8 @@ impl AttributeRule {
         if self.allowed.is_empty() {
             return None;
         }
-        let sent = values.iter().find(|value| !value.as_str().is_some_and(|text| self.allowed.iter().any(|allowed| allowed == text)))?;
+        let sent =
+            values.iter().find(|value| !value.as_str().is_some_and(|text| self.allowed.iter().any(|allowed| allowed == text)))?;
         let sent = sent.as_str().map_or_else(|| sent.to_string(), ToOwned::to_owned);
         let allowed = self.allowed.join(", ");
         Some(format!("{path} is {:?}; allowed here are {allowed}: change the mapping at your identity provider", for_log(&sent)))

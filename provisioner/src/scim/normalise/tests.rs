@@ -86,7 +86,8 @@ fn onelogin_sends_unset_macros_and_scim_1() {
     .unwrap();
 
     assert_eq!(Value::Object(user.document), json!({"userName": "one@login.example", "active": true}));
-    let managed = post(json!({"userName": "x", ENTERPRISE_USER: {"manager": {"managerId": "m9", "displayName": "Boss"}}})).unwrap();
+    let managed =
+        post(json!({"userName": "x", ENTERPRISE_USER: {"manager": {"managerId": "m9", "displayName": "Boss"}}})).unwrap();
     assert_eq!(managed.document[ENTERPRISE_USER], json!({"manager": {"value": "m9"}}));
 }
 
@@ -109,7 +110,9 @@ fn a_put_without_active_neither_lets_anybody_in_nor_puts_anybody_out() {
     for active in [true, false] {
         let mut before = jo();
         before.insert("active".into(), active.into());
-        for body in [json!({"userName": "jo"}), json!({"userName": "jo", "active": null}), json!({"userName": "jo", "active": ""})] {
+        for body in
+            [json!({"userName": "jo"}), json!({"userName": "jo", "active": null}), json!({"userName": "jo", "active": ""})]
+        {
             let after = user(body, &context, Some(Current { id: "u1", document: &before })).unwrap();
 
             assert_eq!((after.active, &after.document["active"]), (active, &json!(active)));
@@ -120,11 +123,16 @@ fn a_put_without_active_neither_lets_anybody_in_nor_puts_anybody_out() {
 
 #[test]
 fn active_is_read_in_four_spellings_and_no_other() {
-    for (sent, active) in [(json!("True"), true), (json!("true"), true), (json!("False"), false), (json!("false"), false), (json!(false), false)] {
+    for (sent, active) in
+        [(json!("True"), true), (json!("true"), true), (json!("False"), false), (json!("false"), false), (json!(false), false)]
+    {
         assert_eq!(post(json!({"userName": "x", "active": sent})).unwrap().active, active, "{sent}");
     }
     for sent in [json!(0), json!(1), json!("0"), json!("yes"), json!("FALSE"), json!({}), json!([true, false])] {
-        assert!(matches!(post(json!({"userName": "x", "active": sent})), Err(ScimError::InvalidValue(detail)) if detail.contains("active")), "{sent}");
+        assert!(
+            matches!(post(json!({"userName": "x", "active": sent})), Err(ScimError::InvalidValue(detail)) if detail.contains("active")),
+            "{sent}"
+        );
     }
     assert!(strict_post(json!({"schemas": [USER], "userName": "x", "active": "False"})).is_err());
 }
@@ -159,14 +167,17 @@ fn names_are_found_in_any_case_and_unknown_ones_are_noted() {
     );
     let mut noted: Vec<String> = user.notes.iter().map(ToString::to_string).collect();
     noted.sort();
-    assert_eq!(noted, [
-        "__proto__ was ignored: no schema of this workspace has it",
-        "adreses was ignored: no schema of this workspace has it",
-        "department was taken for an extension's attribute: the mapping lacks its URN",
-        "emails.shoe was ignored: no schema of this workspace has it",
-        "isAdmin was ignored: no schema of this workspace has it",
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:Nope was ignored: this workspace has no such schema",
-    ]);
+    assert_eq!(
+        noted,
+        [
+            "__proto__ was ignored: no schema of this workspace has it",
+            "adreses was ignored: no schema of this workspace has it",
+            "department was taken for an extension's attribute: the mapping lacks its URN",
+            "emails.shoe was ignored: no schema of this workspace has it",
+            "isAdmin was ignored: no schema of this workspace has it",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:Nope was ignored: this workspace has no such schema",
+        ]
+    );
 }
 
 #[test]
@@ -183,7 +194,10 @@ fn a_wrong_type_is_refused_by_name() {
         (json!({"userName": "x", FOLDERS: {"badge": 1.5}}), "badge must be a whole number"),
         (json!({"userName": "x", FOLDERS: {"hired": "soon"}}), "hired must be a date and time"),
         (json!({"userName": "x", FOLDERS: {"score": "much"}}), "score must be a number"),
-        (json!({"userName": "x", FOLDERS: ["Blue"]}), "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName must be an object"),
+        (
+            json!({"userName": "x", FOLDERS: ["Blue"]}),
+            "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName must be an object",
+        ),
         (json!({"displayName": "nobody"}), "userName is required"),
         (json!({"userName": ""}), "userName is required"),
         (json!({"userName": " jo"}), "userName begins or ends with a space"),
@@ -196,7 +210,13 @@ fn a_wrong_type_is_refused_by_name() {
         assert_eq!(post(body.clone()), Err(ScimError::InvalidValue(expected.into())), "{body}");
     }
     assert!(matches!(post(json!([])), Err(ScimError::InvalidSyntax(_))));
-    assert!(matches!(post(json!({"userName": "a", "USERNAME": "b"})), Err(ScimError::InvalidSyntax(_))), "two readers would disagree");
+    assert!(
+        matches!(post(json!({"userName": "a", "USERNAME": "b"})), Err(ScimError::InvalidSyntax(_))),
+        "two readers would disagree"
+    );
+    let names = |count: usize| Value::Object((0..count).map(|at| (at.to_string(), json!(1))).collect());
+    assert!(matches!(post(names(501)), Err(ScimError::TooLarge(_))));
+    assert!(matches!(post(json!({"userName": "a", METADATA: names(501)})), Err(ScimError::TooLarge(_))));
     assert!(matches!(post(json!({"userName": "a", "emails": vec![json!({"value": "x"}); 501]})), Err(ScimError::TooLarge(_))));
 }
 
@@ -207,7 +227,11 @@ fn s25_an_identifier_is_the_servers_to_give() {
     assert!(matches!(put(json!({"userName": "x", "id": "u2"})), Err(ScimError::Mutability(_))));
     assert!(matches!(put(json!({"externalId": "no name"})), Err(ScimError::InvalidValue(_))));
     for external in ["1", "0", "admin", "-1", "u1"] {
-        assert_eq!(post(json!({"userName": "x", "externalId": external})).unwrap().external_id.as_deref(), Some(external), "opaque text");
+        assert_eq!(
+            post(json!({"userName": "x", "externalId": external})).unwrap().external_id.as_deref(),
+            Some(external),
+            "opaque text"
+        );
     }
 }
 
@@ -220,12 +244,26 @@ fn s26_the_strict_profile_wants_the_schemas_and_nothing_unknown() {
         body.insert(name.into(), value);
         strict_post(Value::Object(body))
     };
-    for (name, value) in [("schemas", json!([])), ("schemas", json!([USER, "urn:x:y"])), ("shoe", json!(1)), ("urn:x:y", json!({})), ("department", json!("x")),
-        ("name.givenName", json!("x")), ("name", json!({"shoe": 1})), ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", json!("x"))] {
+    for (name, value) in [
+        ("schemas", json!([])),
+        ("schemas", json!([USER, "urn:x:y"])),
+        ("shoe", json!(1)),
+        ("urn:x:y", json!({})),
+        ("department", json!("x")),
+        ("name.givenName", json!("x")),
+        ("name", json!({"shoe": 1})),
+        ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", json!("x")),
+    ] {
         assert!(matches!(with(name, value.clone()), Err(ScimError::InvalidSyntax(_))), "{name} {value}");
     }
-    for (name, value) in [("active", json!("True")), ("emails", json!({"value": "a"})), ("emails", json!([null])), ("roles", json!(["Admin"])),
-        ("emails", json!([{"value": "a", "primary": true}, {"value": "b", "primary": true}])), (ENTERPRISE_USER, json!({"manager": "m1"}))] {
+    for (name, value) in [
+        ("active", json!("True")),
+        ("emails", json!({"value": "a"})),
+        ("emails", json!([null])),
+        ("roles", json!(["Admin"])),
+        ("emails", json!([{"value": "a", "primary": true}, {"value": "b", "primary": true}])),
+        (ENTERPRISE_USER, json!({"manager": "m1"})),
+    ] {
         assert!(matches!(with(name, value.clone()), Err(ScimError::InvalidValue(_))), "{name} {value}");
     }
     for (name, value) in [("id", json!("x")), ("meta", json!({})), ("groups", json!([]))] {
@@ -255,7 +293,11 @@ fn an_immutable_attribute_is_set_once() {
     let put = |body: Value| user(body, &world.context(ResourceKind::User), Some(Current { id: "u1", document: &before }));
 
     assert_eq!(put(json!({"userName": "x", FOLDERS: {"badge": 7}})).unwrap().document[FOLDERS], json!({"badge": 7}));
-    assert_eq!(put(json!({"userName": "x"})).unwrap().document[FOLDERS], json!({"badge": 7}), "leaving it out does not remove it");
+    assert_eq!(
+        put(json!({"userName": "x"})).unwrap().document[FOLDERS],
+        json!({"badge": 7}),
+        "leaving it out does not remove it"
+    );
     assert!(matches!(put(json!({"userName": "x", FOLDERS: {"badge": 8}})), Err(ScimError::Mutability(_))));
     assert_eq!(post(json!({"userName": "x", FOLDERS: {"badge": "8"}})).unwrap().document[FOLDERS], json!({"badge": 8}));
 }
@@ -270,14 +312,18 @@ fn s23_members_are_read_in_every_spelling_and_each_once() {
     }))
     .unwrap();
 
-    let member = |value: &str, display: Option<&str>, kind| MemberRef { value: value.into(), display: display.map(Into::into), kind };
-    assert_eq!(group.members.unwrap(), [
-        member("u1", None, None),
-        member("u2", Some("Two"), Some(ResourceKind::User)),
-        member("u3", None, None),
-        member("g9", None, Some(ResourceKind::Group)),
-        member("u4", Some("new User"), None),
-    ]);
+    let member =
+        |value: &str, display: Option<&str>, kind| MemberRef { value: value.into(), display: display.map(Into::into), kind };
+    assert_eq!(
+        group.members.unwrap(),
+        [
+            member("u1", None, None),
+            member("u2", Some("Two"), Some(ResourceKind::User)),
+            member("u3", None, None),
+            member("g9", None, Some(ResourceKind::Group)),
+            member("u4", Some("new User"), None),
+        ]
+    );
     assert_eq!((group.display_name.as_str(), group.external_id.as_deref()), ("Sales ", Some("8aa1a0c0")));
     assert_eq!(Value::Object(group.document), json!({"externalId": "8aa1a0c0", "displayName": "Sales "}), "members are rows");
 }
@@ -313,34 +359,55 @@ fn a_rule_is_refused_in_a_sentence_that_says_what_to_do() {
         {"path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", "default": "None"},
     ], "user_name_is_email": true});
     let good = |more: Value| {
-        let mut body = document(json!({"userName": "jo@acme.example", "name": {"givenName": "Jo"}, "emails": [{"value": "jo@acme.example"}]}));
+        let mut body = document(
+            json!({"userName": "jo@acme.example", "name": {"givenName": "Jo"}, "emails": [{"value": "jo@acme.example"}]}),
+        );
         body.extend(document(more));
         ruled(rules.clone(), Value::Object(body), None)
     };
     let refused = [
-        (json!({"userType": "premium"}), "userType is \"premium\"; allowed here are Premium, Standard: change the mapping at your identity provider"),
-        (json!({"name": {"familyName": "Moe"}}), "name.givenName is required here and is missing: map it at your identity provider"),
+        (
+            json!({"userType": "premium"}),
+            "userType is \"premium\"; allowed here are Premium, Standard: change the mapping at your identity provider",
+        ),
+        (
+            json!({"name": {"familyName": "Moe"}}),
+            "name.givenName is required here and is missing: map it at your identity provider",
+        ),
         (json!({"emails": []}), "emails is required here and is missing: map it at your identity provider"),
-        (json!({"roles": ["User", "Root"]}), "roles is \"Root\"; allowed here are ReadOnly, User, Admin, EnterpriseAdmin: change the mapping at your identity provider"),
-        (json!({"userName": "jo"}), "userName must be an e-mail address here: map it to the person's e-mail address at your identity provider"),
+        (
+            json!({"roles": ["User", "Root"]}),
+            "roles is \"Root\"; allowed here are ReadOnly, User, Admin, EnterpriseAdmin: change the mapping at your identity provider",
+        ),
+        (
+            json!({"userName": "jo"}),
+            "userName must be an e-mail address here: map it to the person's e-mail address at your identity provider",
+        ),
     ];
     for (more, sentence) in refused {
         assert_eq!(good(more.clone()), Err(ScimError::InvalidValue(sentence.into())), "{more}");
     }
     let user = good(json!({})).unwrap();
-    assert_eq!((&user.document["userType"], &user.document[ENTERPRISE_USER]), (&json!("Standard"), &json!({"department": "None"})));
+    assert_eq!(
+        (&user.document["userType"], &user.document[ENTERPRISE_USER]),
+        (&json!("Standard"), &json!({"department": "None"}))
+    );
 }
 
 #[test]
 fn a_rule_never_stands_between_a_person_and_the_end_of_their_access() {
-    let rules = json!({"attributes": [{"path": "userType", "allowed": ["Premium"], "required": true}], "user_name_is_email": true});
+    let rules =
+        json!({"attributes": [{"path": "userType", "allowed": ["Premium"], "required": true}], "user_name_is_email": true});
     let mut before = document(json!({"userName": "jo", "userType": "Old", "active": true}));
     let put = |body: Value, before: &Document| ruled(rules.clone(), body, Some(before));
 
     let out = put(json!({"userName": "jo", "userType": "Odd", "active": false}), &before).unwrap();
-    assert_eq!(remarks(&out.notes), [(NoteKind::RuleWaived, "userType"), (NoteKind::RuleWaived, "userName")].map(|note| note)[..remarks(&out.notes).len()]);
+    assert_eq!(remarks(&out.notes), [(NoteKind::RuleWaived, "userType")]);
     assert!(!out.active);
-    assert!(put(json!({"userName": "jo", "userType": "Old", "title": "x"}), &before).is_ok(), "what was there before the rule stays");
+    assert!(
+        put(json!({"userName": "jo", "userType": "Old", "title": "x"}), &before).is_ok(),
+        "what was there before the rule stays"
+    );
     assert!(put(json!({"userName": "jo", "userType": "Odd"}), &before).is_err(), "what comes in has to follow it");
     before.insert("active".into(), json!(false));
     assert!(put(json!({"userName": "jo", "userType": "Old", "active": true}), &before).is_err(), "and so has who comes back");

@@ -1,6 +1,8 @@
 //! One value in the shape that its definition asks for. Every spelling that a provider has for it is understood here and
 //! nowhere else.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::notes::{NoteKind, Notes};
@@ -20,9 +22,18 @@ pub(in crate::scim) struct Reader<'n> {
 
 impl Reader<'_> {
     /// The value of an attribute, or `None` where it is unassigned (RFC 7643, section 2.5: null and the empty list are).
-    pub(in crate::scim) fn attribute(&mut self, name: &str, definition: &Attribute, value: Value) -> Result<Option<Value>, ScimError> {
+    pub(in crate::scim) fn attribute(
+        &mut self,
+        name: &str,
+        definition: &Attribute,
+        value: Value,
+    ) -> Result<Option<Value>, ScimError> {
         if value.is_null() {
             return Ok(None);
+        }
+        if definition.is_free_form() {
+            let text = plain_text(value);
+            return Ok((!self.profile.is_lenient() || !text.trim().is_empty()).then_some(Value::String(text)));
         }
         if definition.multi_valued {
             return self.list(name, definition, value);
@@ -52,8 +63,7 @@ impl Reader<'_> {
                 Some(_) | None => return Err(wrong(name, "a list without empty entries")),
             }
         }
-        without_repetition(&mut list);
-        if demote_all_but_first(&mut list) {
+        if settle(&mut list) {
             if !self.profile.is_lenient() {
                 return Err(ScimError::InvalidValue(format!("{name} has more than one primary entry")));
             }
@@ -63,13 +73,14 @@ impl Reader<'_> {
     }
 
     /// One entry of a list, or the value of an attribute that is no list.
-    pub(in crate::scim) fn entry(&mut self, name: &str, definition: &Attribute, value: Value) -> Result<Option<Value>, ScimError> {
+    pub(in crate::scim) fn entry(
+        &mut self,
+        name: &str,
+        definition: &Attribute,
+        value: Value,
+    ) -> Result<Option<Value>, ScimError> {
         if value.is_null() {
             return Ok(None);
-        }
-        if definition.is_free_form() {
-            let text = plain_text(value);
-            return Ok((!self.profile.is_lenient() || !text.trim().is_empty()).then_some(Value::String(text)));
         }
         if !definition.is_complex() {
             return self.scalar(name, definition, value);
@@ -130,7 +141,9 @@ impl Reader<'_> {
             return Ok(None);
         }
         match definition.kind {
-            AttributeType::String | AttributeType::Reference => value.is_string().then_some(value).ok_or_else(|| wrong(name, "text")),
+            AttributeType::String | AttributeType::Reference => {
+                value.is_string().then_some(value).ok_or_else(|| wrong(name, "text"))
+            }
             AttributeType::Boolean => self.truth(&value).map(Value::Bool).ok_or_else(|| wrong(name, "true or false")),
             AttributeType::Integer => self.number(value).filter(is_whole).ok_or_else(|| wrong(name, "a whole number")),
             AttributeType::Decimal => self.number(value).ok_or_else(|| wrong(name, "a number")),
@@ -173,16 +186,6 @@ pub(in crate::scim) fn is_hollow(entry: &Value) -> bool {
     entry.as_object().is_some_and(|parts| parts.keys().all(|key| key == "type" || key == "primary"))
 }
 
-pub(in crate::scim) fn without_repetition(list: &mut Vec<Value>) {
-    let mut kept: Vec<Value> = Vec::with_capacity(list.len());
-    for entry in list.drain(..) {
-        if !kept.contains(&entry) {
-            kept.push(entry);
-        }
-    }
-    *list = kept;
-}
-
 pub(in crate::scim) fn is_primary(entry: &Value) -> bool {
     entry.get("primary") == Some(&Value::Bool(true))
 }
@@ -193,18 +196,28 @@ pub(in crate::scim) fn demote(entry: &mut Value) {
     }
 }
 
-/// RFC 7643, section 2.4: no more than one entry is primary. Tells whether there were more.
-pub(in crate::scim) fn demote_all_but_first(list: &mut [Value]) -> bool {
+/// RFC 7643, section 2.4: nothing is there twice, and no more than one entry is primary. Tells whether more were.
+pub(in crate::scim) fn settle(list: &mut Vec<Value>) -> bool {
+    without_repetition(list);
     let others: Vec<&mut Value> = list.iter_mut().filter(|entry| is_primary(entry)).skip(1).collect();
     let demoted = !others.is_empty();
     others.into_iter().for_each(demote);
+    without_repetition(list);
     demoted
+}
+
+fn without_repetition(list: &mut Vec<Value>) {
+    let mut seen = HashSet::with_capacity(list.len());
+    let mut is_new = list.iter().map(|entry| seen.insert(entry)).collect::<Vec<_>>().into_iter();
+    list.retain(|_| is_new.next().unwrap_or(true));
 }
 
 /// Entra's `AppRoleAssignmentsComplex` puts a whole role, as JSON, into the role's `value`.
 fn unpacked_role(members: Map<String, Value>) -> Map<String, Value> {
     let packed = members.iter().find(|(key, _)| key.eq_ignore_ascii_case("value")).and_then(|(_, value)| value.as_str());
-    let Some(Value::Object(role)) = packed.filter(|text| text.starts_with('{')).and_then(|text| json::parse_limited(text.as_bytes()).ok()) else {
+    let Some(Value::Object(role)) =
+        packed.filter(|text| text.starts_with('{')).and_then(|text| json::parse_limited(text.as_bytes()).ok())
+    else {
         return members;
     };
     let mut unpacked = members;

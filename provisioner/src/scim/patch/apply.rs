@@ -1,21 +1,23 @@
 //! One step on a document. What the document is afterwards as a whole is judged later, in `normalise`.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::Op;
+use super::budget::Budget;
 use super::steps::Step;
-use crate::scim::normalise::{
-    MAX_ENTRIES, NoteKind, Reader, demote, demote_all_but_first, edit_home, is_hollow, is_primary, too_long, without_repetition,
-};
 use crate::scim::filter::Filter;
+use crate::scim::normalise::{MAX_ENTRIES, NoteKind, Reader, demote, edit_home, is_hollow, is_primary, settle, too_long};
 use crate::scim::path::{Path, Target};
 use crate::scim::schema::{Attribute, Mutability};
-use crate::scim::text::{for_log, same_folded};
+use crate::scim::text::{for_log, normal_key};
 use crate::scim::{Document, ScimError};
 
 pub(super) struct Editor<'d, 'n> {
     pub(super) document: &'d mut Document,
     pub(super) reader: Reader<'n>,
+    pub(super) budget: &'n mut Budget,
 }
 
 impl Editor<'_, '_> {
@@ -38,6 +40,8 @@ impl Editor<'_, '_> {
         };
         let urn = target.extension.map(|schema| schema.id.as_str());
         let before = edit_home(self.document, urn, |home| home.get_mut(&target.name).map(Value::take));
+        let entries = before.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
+        self.budget.spend(entries * target.filter.as_ref().map_or(1, Filter::comparisons))?;
         let after = match (&target.filter, target.sub) {
             (Some(filter), _) => self.entries(step.op, &target, filter, before, value)?,
             (None, Some(sub)) => self.part(step.op, &target, sub, before, value)?,
@@ -105,12 +109,18 @@ impl Editor<'_, '_> {
         let listed = self.reader.attribute(&target.name, target.definition, value)?;
         let listed = listed.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let Some(Value::Array(mut list)) = before else { return Ok(before) };
-        list.retain(|entry| !listed.iter().any(|gone| is_meant(gone, entry, target.definition)));
+        let gone: HashSet<Meant<'_>> = listed.iter().map(|entry| Meant::of(entry, target.definition)).collect();
+        list.retain(|entry| !gone.contains(&Meant::of(entry, target.definition)));
         Ok((!list.is_empty()).then_some(Value::Array(list)))
     }
 
     /// Sub-attributes that are not named stay (RFC 7644, sections 3.5.2.1 and 3.5.2.3).
-    fn merged(&mut self, target: &Target<'_>, before: Option<Value>, parts: Map<String, Value>) -> Result<Option<Value>, ScimError> {
+    fn merged(
+        &mut self,
+        target: &Target<'_>,
+        before: Option<Value>,
+        parts: Map<String, Value>,
+    ) -> Result<Option<Value>, ScimError> {
         let mut merged = before;
         for (key, value) in parts {
             match target.definition.sub(&key) {
@@ -123,7 +133,14 @@ impl Editor<'_, '_> {
     }
 
     /// A sub-attribute: of the value, or of every entry of a list.
-    fn part(&mut self, op: Op, target: &Target<'_>, sub: &Attribute, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+    fn part(
+        &mut self,
+        op: Op,
+        target: &Target<'_>,
+        sub: &Attribute,
+        before: Option<Value>,
+        value: Value,
+    ) -> Result<Option<Value>, ScimError> {
         let new = self.part_value(op, target, sub, value)?;
         if !target.definition.multi_valued {
             let mut parts = before.and_then(into_object).unwrap_or_default();
@@ -141,7 +158,14 @@ impl Editor<'_, '_> {
     }
 
     /// The entries of a list that a filter selects.
-    fn entries(&mut self, op: Op, target: &Target<'_>, filter: &Filter, before: Option<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+    fn entries(
+        &mut self,
+        op: Op,
+        target: &Target<'_>,
+        filter: &Filter,
+        before: Option<Value>,
+        value: Value,
+    ) -> Result<Option<Value>, ScimError> {
         let list = before.map(into_list).unwrap_or_default();
         let selected: Vec<bool> = list.iter().map(|entry| filter.matches(entry)).collect();
         if !selected.contains(&true) {
@@ -171,7 +195,14 @@ impl Editor<'_, '_> {
     }
 
     /// Entra expects an entry to be made that the filter would have selected (RFC 7644 would have an error).
-    fn no_entry(&mut self, op: Op, target: &Target<'_>, filter: &Filter, mut list: Vec<Value>, value: Value) -> Result<Option<Value>, ScimError> {
+    fn no_entry(
+        &mut self,
+        op: Op,
+        target: &Target<'_>,
+        filter: &Filter,
+        mut list: Vec<Value>,
+        value: Value,
+    ) -> Result<Option<Value>, ScimError> {
         let lenient = self.reader.profile.is_lenient();
         let no_target = || ScimError::NoTarget(format!("no entry of {} satisfies the path's filter", target.name));
         match op {
@@ -184,7 +215,9 @@ impl Editor<'_, '_> {
             Op::Add | Op::Replace => {}
         }
         let made = match target.sub {
-            Some(sub) => self.part_value(op, target, sub, value)?.map(|value| Value::Object(Map::from_iter([(sub.name.clone(), value)]))),
+            Some(sub) => {
+                self.part_value(op, target, sub, value)?.map(|value| Value::Object(Map::from_iter([(sub.name.clone(), value)])))
+            }
             None => self.reader.entry(&target.name, target.definition, single(value))?,
         };
         let Some(made) = made else { return checked(&target.name, list) };
@@ -212,10 +245,9 @@ fn merges(op: Op, definition: &Attribute, lenient: bool) -> bool {
 
 /// Adds entries that are not there yet; a new primary entry takes the place of the old one (RFC 7644, section 3.5.2).
 fn append(list: &mut Vec<Value>, more: Vec<Value>) {
-    for entry in more {
-        if list.contains(&entry) {
-            continue;
-        }
+    let known: HashSet<&Value> = list.iter().collect();
+    let new: Vec<Value> = more.into_iter().filter(|entry| !known.contains(entry)).collect();
+    for entry in new {
         if is_primary(&entry) {
             list.iter_mut().for_each(demote);
         }
@@ -234,8 +266,7 @@ fn one_primary(entries: &mut [(Value, bool)]) {
 /// A list as it may be stored: no empty entry, none twice, at most one primary, not too long.
 fn checked(name: &str, mut list: Vec<Value>) -> Result<Option<Value>, ScimError> {
     list.retain(|entry| !entry.is_null() && !is_hollow(entry));
-    demote_all_but_first(&mut list);
-    without_repetition(&mut list);
+    settle(&mut list);
     if list.len() > MAX_ENTRIES {
         return Err(too_long(name));
     }
@@ -267,12 +298,18 @@ fn with_equalities(entry: Value, filter: &Filter) -> Value {
     }
 }
 
-/// Whether a listed entry means this one: by its `value` where it has one, else as a whole.
-fn is_meant(listed: &Value, entry: &Value, definition: &Attribute) -> bool {
-    match (listed.get("value").and_then(Value::as_str), entry.get("value").and_then(Value::as_str)) {
-        (Some(listed), Some(entry)) if definition.sub("value").is_some_and(|value| value.case_exact) => listed == entry,
-        (Some(listed), Some(entry)) => same_folded(listed, entry),
-        (Some(_) | None, _) => listed == entry,
+/// What a listed entry is recognised by: its `value` where it has one, else all of it.
+#[derive(PartialEq, Eq, Hash)]
+enum Meant<'v> {
+    Value(String),
+    Whole(&'v Value),
+}
+
+impl<'v> Meant<'v> {
+    fn of(entry: &'v Value, definition: &Attribute) -> Self {
+        let value = entry.get("value").and_then(Value::as_str);
+        let exact = definition.sub("value").is_some_and(|value| value.case_exact);
+        value.map_or(Self::Whole(entry), |value| Self::Value(if exact { value.to_owned() } else { normal_key(value) }))
     }
 }
 

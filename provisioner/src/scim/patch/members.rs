@@ -31,17 +31,27 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn add(&mut self, op: Op, target: &Target<'_>, value: Option<Value>, reader: &mut Reader<'_>) -> Result<(), ScimError> {
+    pub(super) fn add(
+        &mut self,
+        op: Op,
+        target: &Target<'_>,
+        value: Option<Value>,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), ScimError> {
         match (&target.filter, target.sub) {
             (None, None) => self.whole(op, value, reader),
             (Some(filter), None) => self.selected(op, filter, value, reader),
             // Taking a member's identifier away leaves no member.
-            (Some(filter), Some(sub)) if op == Op::Remove && sub.name == "value" && reader.profile.is_lenient() => self.remove_where(filter),
+            (Some(filter), Some(sub)) if op == Op::Remove && sub.name == "value" && reader.profile.is_lenient() => {
+                self.remove_where(filter)
+            }
             (Some(_) | None, Some(sub)) if sub.name == "display" && reader.profile.is_lenient() => {
                 reader.notes.add(NoteKind::ReadOnly, "members.display");
                 Ok(())
             }
-            (Some(_) | None, Some(sub)) => Err(ScimError::Mutability(format!("members.{} cannot change: remove the member and add another", sub.name))),
+            (Some(_) | None, Some(sub)) => {
+                Err(ScimError::Mutability(format!("members.{} cannot change: remove the member and add another", sub.name)))
+            }
         }
     }
 
@@ -52,7 +62,9 @@ impl Plan {
     fn whole(&mut self, op: Op, value: Option<Value>, reader: &mut Reader<'_>) -> Result<(), ScimError> {
         match (op, value) {
             (Op::Remove, None | Some(Value::Null)) => self.operations.push(MemberOp::Clear),
-            (Op::Remove, Some(_)) if !reader.profile.is_lenient() => return Err(ScimError::InvalidSyntax("remove has no value".into())),
+            (Op::Remove, Some(_)) if !reader.profile.is_lenient() => {
+                return Err(ScimError::InvalidSyntax("remove has no value".into()));
+            }
             (Op::Remove, Some(value)) => {
                 let members = self.counted(value, reader)?;
                 self.remove(members.into_iter().map(|member| member.value).collect());

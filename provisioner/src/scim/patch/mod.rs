@@ -4,10 +4,11 @@
 //! rows in order, so that a change of one member costs the same in a group of any size.
 
 mod apply;
+mod budget;
 mod members;
-mod steps;
 #[cfg(test)]
 mod model;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use super::path::Path;
 use super::text::for_log;
 use super::{Profile, ScimError};
 use apply::Editor;
+use budget::Budget;
 
 /// The schema of a PATCH body.
 pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -120,11 +122,11 @@ impl PatchRequest {
 /// Applies a PATCH to a user, or says why none of it is applied.
 pub fn user(request: PatchRequest, context: &Context<'_>, current: Current<'_>) -> Result<PatchedUser, ScimError> {
     let mut document = current.document.clone();
-    let mut notes = Notes::default();
+    let (mut notes, mut budget) = (Notes::default(), Budget::new());
     for operation in request.operations {
-        for step in steps::of(operation, context, current.id, &mut notes)? {
+        for step in steps::of(operation, context, current.id, &mut notes, &mut budget)? {
             let reader = Reader { profile: context.profile, notes: &mut notes };
-            Editor { document: &mut document, reader }.apply(step)?;
+            Editor { document: &mut document, reader, budget: &mut budget }.apply(step)?;
         }
     }
     let user = normalise::finish_user(document, context, Some(current), notes)?;
@@ -134,16 +136,18 @@ pub fn user(request: PatchRequest, context: &Context<'_>, current: Current<'_>) 
 /// Applies a PATCH to a group, or says why none of it is applied. `current` has no members, and need not.
 pub fn group(request: PatchRequest, context: &Context<'_>, current: Current<'_>) -> Result<PatchedGroup, ScimError> {
     let mut document = current.document.clone();
-    let mut notes = Notes::default();
+    let (mut notes, mut budget) = (Notes::default(), Budget::new());
     let mut members = members::Plan::default();
     for operation in request.operations {
-        for step in steps::of(operation, context, current.id, &mut notes)? {
+        for step in steps::of(operation, context, current.id, &mut notes, &mut budget)? {
             let mut reader = Reader { profile: context.profile, notes: &mut notes };
             match &step.path {
                 Path::Attribute(target) if target.extension.is_none() && target.name == "members" => {
                     members.add(step.op, target, step.value, &mut reader)?;
                 }
-                Path::Attribute(_) | Path::Schema(_) => Editor { document: &mut document, reader }.apply(step)?,
+                Path::Attribute(_) | Path::Schema(_) => {
+                    Editor { document: &mut document, reader, budget: &mut budget }.apply(step)?;
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::budget::{Budget, NAME};
 use super::{Op, Operation};
 use crate::scim::ScimError;
 use crate::scim::normalise::{Context, NoteKind, Notes, Reader};
@@ -18,8 +19,15 @@ pub(super) struct Step<'s> {
 }
 
 /// The steps of an operation on the resource `id`.
-pub(super) fn of<'s>(operation: Operation, context: &Context<'s>, id: &str, notes: &mut Notes) -> Result<Vec<Step<'s>>, ScimError> {
-    let mut steps = Steps { context, id, reader: Reader { profile: context.profile, notes }, op: operation.op, done: Vec::new() };
+pub(super) fn of<'s>(
+    operation: Operation,
+    context: &Context<'s>,
+    id: &str,
+    notes: &mut Notes,
+    budget: &mut Budget,
+) -> Result<Vec<Step<'s>>, ScimError> {
+    let reader = Reader { profile: context.profile, notes };
+    let mut steps = Steps { context, id, reader, budget, op: operation.op, done: Vec::new() };
     match operation.path {
         Some(path) => steps.at(&path, operation.value)?,
         None => steps.without_path(operation.value)?,
@@ -31,6 +39,7 @@ struct Steps<'c, 's, 'n> {
     context: &'c Context<'s>,
     id: &'c str,
     reader: Reader<'n>,
+    budget: &'n mut Budget,
     op: Op,
     done: Vec<Step<'s>>,
 }
@@ -63,6 +72,7 @@ impl<'s> Steps<'_, 's, '_> {
         let Some(Value::Object(members)) = value else {
             return Err(ScimError::InvalidSyntax("an operation without a path needs an object as its value".into()));
         };
+        self.budget.spend(members.len() * NAME)?;
         for (key, value) in members {
             self.keyed(&key, value)?;
         }
@@ -75,7 +85,9 @@ impl<'s> Steps<'_, 's, '_> {
             return Ok(());
         }
         match Path::parse(key, self.context.schema, self.context.profile) {
-            Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => self.read_only(&target.name, &value),
+            Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => {
+                self.read_only(&target.name, &value)
+            }
             Ok(Path::Schema(schema)) => self.whole_schema(schema, Some(value)),
             Ok(path) => {
                 self.step(path, Some(value));
@@ -97,6 +109,7 @@ impl<'s> Steps<'_, 's, '_> {
                 if self.op == Op::Replace && !is_core && !self.context.profile.is_lenient() {
                     self.done.push(removal);
                 }
+                self.budget.spend(members.len() * NAME)?;
                 for (key, value) in members {
                     self.member_of(schema, &key, value)?;
                 }
@@ -109,7 +122,9 @@ impl<'s> Steps<'_, 's, '_> {
     fn member_of(&mut self, schema: &Schema, key: &str, value: Value) -> Result<(), ScimError> {
         let qualified = format!("{}:{key}", schema.id);
         match Path::parse(&qualified, self.context.schema, self.context.profile) {
-            Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => self.read_only(&target.name, &value),
+            Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => {
+                self.read_only(&target.name, &value)
+            }
             Ok(Path::Attribute(target)) => {
                 self.step(Path::Attribute(target), Some(value));
                 Ok(())

@@ -71,7 +71,12 @@ fn user_lists() -> Vec<Attribute> {
             &["aim", "gtalk", "icq", "xmpp", "msn", "skype", "qq", "yahoo"],
             "Instant messaging addresses.",
         ),
-        plural("photos", reference("value", &["external"], "The URL of the picture."), &["photo", "thumbnail"], "Pictures of the person."),
+        plural(
+            "photos",
+            reference("value", &["external"], "The URL of the picture."),
+            &["photo", "thumbnail"],
+            "Pictures of the person.",
+        ),
         addresses(),
         complex(
             "groups",

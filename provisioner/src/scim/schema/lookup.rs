@@ -201,7 +201,10 @@ mod tests {
         let table = [
             (r#"{"id":"acme","attributes":[{"name":"a"}]}"#, "is not a URN"),
             (r#"{"id":"urn:a::b","attributes":[{"name":"a"}]}"#, "is not a URN"),
-            (r#"{"id":"urn:ietf:params:scim:schemas:extension:ENTERPRISE:2.0:User","attributes":[{"name":"a"}]}"#, "already defined"),
+            (
+                r#"{"id":"urn:ietf:params:scim:schemas:extension:ENTERPRISE:2.0:User","attributes":[{"name":"a"}]}"#,
+                "already defined",
+            ),
             (r#"{"id":"urn:x:y"}"#, "1 to 100"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"1a"}]}"#, "not an attribute name"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"__proto__"}]}"#, "not an attribute name"),

@@ -1,0 +1,77 @@
+//! Runs the gateway: both listeners, and at the end the order of a good exit: stop being ready, let what has begun come to its
+//! end, give up the lease, take the row away.
+
+use std::{io, time::Duration};
+
+use lockstep_shared::{
+    http::{
+        health::{Readiness, ops_router},
+        serve::{Drain, ServeOptions, serve as serve_http},
+    },
+    runtime::{Runtime, StartError, open_lease_store},
+    telemetry::Metrics,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    routes,
+    state::{BuildError, Gateway},
+};
+
+/// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Why the gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A part cannot be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The gateway cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; is another program there? Change [gateway] {key}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Serves until the runtime is told to stop.
+pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError> {
+    let settings = runtime.config.require_gateway().map_err(BuildError::from)?;
+    let listener = listen("listen", settings.listen).await?;
+    let ops_listener = listen("ops_listen", settings.ops_listen).await?;
+    let (readiness, drained) = (Readiness::new(), CancellationToken::new());
+    // The ops listener answers from the first moment and until the last.
+    let ops_stop = CancellationToken::new();
+    let ops = tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
+    let gateway = Gateway::build(runtime, open_lease_store(runtime)?, readiness.clone(), drained.clone()).await?;
+    let router = routes::router(&gateway);
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
+    tracing::info!(address = %settings.listen, public_url = %settings.public_url, "the gateway listens");
+
+    runtime.stop.cancelled().await;
+    readiness.start_draining();
+    tokio::time::sleep(LINGER).await;
+    shutdown.cancel();
+    if let Ok(Drain::CutOff { connections }) = serving.await {
+        tracing::warn!(connections, "connections were cut off at the end of the drain");
+    }
+    drained.cancel();
+    ops_stop.cancel();
+    let _ = ops.await;
+    Ok(())
+}
+
+async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
+}

@@ -1,0 +1,105 @@
+//! What a request's path names. It is read after the caller is known, so that no spelling of a path comes past the door.
+
+use http::Method;
+
+use crate::scim::{ResourceKind, ScimError};
+
+/// What a path below a workspace's base URL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target<'p> {
+    /// All resources of a type.
+    Collection(ResourceKind),
+    /// One resource.
+    Resource(ResourceKind, &'p str),
+    /// A search by POST (RFC 7644, section 3.4.3).
+    Search(ResourceKind),
+    /// The service provider's configuration.
+    ServiceProviderConfig,
+    /// All resource types.
+    ResourceTypes,
+    /// One resource type.
+    ResourceType(&'p str),
+    /// All schemas.
+    Schemas,
+    /// One schema, by its URN.
+    Schema(&'p str),
+    /// The caller's own resource (RFC 7644, section 3.11).
+    Me,
+}
+
+impl<'p> Target<'p> {
+    /// Reads the path below the base URL. Doubled slashes and one at the end are passed over: some providers join URLs so.
+    pub(super) fn parse(path: &'p str) -> Option<Self> {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let (first, second, None) = (segments.next()?, segments.next(), segments.next()) else { return None };
+        match (first, second) {
+            ("Users", None) => Some(Self::Collection(ResourceKind::User)),
+            ("Users", Some(".search")) => Some(Self::Search(ResourceKind::User)),
+            ("Users", Some(id)) => Some(Self::Resource(ResourceKind::User, id)),
+            ("Groups", None) => Some(Self::Collection(ResourceKind::Group)),
+            ("Groups", Some(".search")) => Some(Self::Search(ResourceKind::Group)),
+            ("Groups", Some(id)) => Some(Self::Resource(ResourceKind::Group, id)),
+            ("ServiceProviderConfig", None) => Some(Self::ServiceProviderConfig),
+            ("ResourceTypes", None) => Some(Self::ResourceTypes),
+            ("ResourceTypes", Some(id)) => Some(Self::ResourceType(id)),
+            ("Schemas", None) => Some(Self::Schemas),
+            ("Schemas", Some(urn)) => Some(Self::Schema(urn)),
+            ("Me", None) => Some(Self::Me),
+            _ => None,
+        }
+    }
+
+    /// The methods that the target knows, as the value of `Allow`.
+    pub(super) fn allow(&self) -> &'static str {
+        match self {
+            Self::Collection(_) => "GET, POST",
+            Self::Resource(..) => "GET, PUT, PATCH, DELETE",
+            Self::Search(_) => "POST",
+            Self::ServiceProviderConfig
+            | Self::ResourceTypes
+            | Self::ResourceType(_)
+            | Self::Schemas
+            | Self::Schema(_)
+            | Self::Me => "GET",
+        }
+    }
+
+    /// Whether the target knows this method; HEAD is a GET without its body.
+    pub(super) fn check(&self, method: &Method) -> Result<(), ScimError> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let known = self.allow().split(", ").any(|allowed| allowed == method.as_str());
+        if known { Ok(()) } else { Err(ScimError::MethodNotAllowed(self.allow())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_one_thing_and_doubled_slashes_do_not_matter() {
+        for path in ["/Users", "Users/", "//Users", "/Users//"] {
+            assert_eq!(Target::parse(path), Some(Target::Collection(ResourceKind::User)), "{path}");
+        }
+        assert_eq!(Target::parse("/Groups/7"), Some(Target::Resource(ResourceKind::Group, "7")));
+        assert_eq!(Target::parse("/Users/.search"), Some(Target::Search(ResourceKind::User)));
+        assert_eq!(Target::parse("/Schemas/urn:x:y"), Some(Target::Schema("urn:x:y")));
+    }
+
+    #[test]
+    fn s30_other_spellings_name_nothing() {
+        for path in ["", "/", "/users", "/%55sers", "/Users/..%2fGroups/x", "/Users/a/b", "/Users;x", "/Users/a/../b"] {
+            let named = Target::parse(path);
+            assert!(matches!(named, None | Some(Target::Resource(_, "..%2fGroups"))), "{path} {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_ones() {
+        let target = Target::parse("/Users").unwrap();
+
+        assert_eq!(target.check(&Method::HEAD), Ok(()));
+        assert_eq!(target.check(&Method::DELETE), Err(ScimError::MethodNotAllowed("GET, POST")));
+        assert_eq!(target.check(&Method::OPTIONS), Err(ScimError::MethodNotAllowed("GET, POST")));
+    }
+}

@@ -1,0 +1,220 @@
+//! Opening, migrating, and living through a database that is away.
+
+use std::time::{Duration, Instant};
+
+use lockstep_shared::{
+    clock::TestClock,
+    model::{audit::Actor, revocation::Seq, workspace::Plan},
+    store::{Engine, SchemaState, Store, StoreError, StoreOptions},
+};
+use lockstep_tests::harness::{Scratch, eventually, postgres::Postgres};
+use tokio::task::JoinSet;
+
+use super::{Db, idp, on_each_engine, open, provisioned, sealer, set_active, strangers, workspace};
+
+const PATIENCE: Duration = Duration::from_millis(500);
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// A store that waits for a connection only as long as the tests do.
+fn impatient(url: &str) -> Store {
+    let options = StoreOptions { acquire_timeout: PATIENCE, ..StoreOptions::new(url) };
+    Store::open(&options, TestClock::new(), sealer()).unwrap()
+}
+
+async fn unavailable_in_time(store: &Store, why: &str) {
+    let asked = Instant::now();
+
+    let answer = store.head().await;
+
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{why}: {answer:?}");
+    assert!(answer.unwrap_err().is_transient());
+    assert!(asked.elapsed() < PATIENCE * 4, "{why}: it took {:?}", asked.elapsed());
+}
+
+async fn works_again(store: &Store) {
+    eventually("the store working again", RECOVERY, async || store.head().await.ok()).await.unwrap();
+}
+
+async fn fresh(engine: Engine) -> (String, Option<Scratch>) {
+    match engine {
+        Engine::Sqlite => {
+            let folder = Scratch::new("fresh").unwrap();
+            (format!("sqlite://{}/lockstep.db", folder.path().display()), Some(folder))
+        }
+        Engine::Postgres => (Postgres::shared().await.unwrap().database().await.unwrap().url().to_owned(), None),
+    }
+}
+
+async fn programs_that_start_together_migrate_once(engine: Engine) {
+    let (url, _folder) = fresh(engine).await;
+
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let store = open(&url, TestClock::new());
+        tasks.spawn(async move {
+            store.migrate().await.unwrap();
+            (store.schema_state().await.unwrap(), store.head().await.unwrap())
+        });
+    }
+    let states = tasks.join_all().await;
+
+    assert!(states.iter().all(|(state, _)| *state == SchemaState::Current), "{states:?}");
+    assert!(states.iter().all(|(_, head)| *head == states[0].1), "one log: {states:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_start_together_migrate_once_on_sqlite() {
+    programs_that_start_together_migrate_once(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_start_together_migrate_once_on_postgres() {
+    programs_that_start_together_migrate_once(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn an_empty_database_is_behind() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (url, _folder) = fresh(engine).await;
+        let store = open(&url, TestClock::new());
+
+        assert_eq!((store.engine(), store.schema_state().await.unwrap()), (engine, SchemaState::Behind));
+    }
+}
+
+on_each_engine! {
+    async fn a_schema_of_a_newer_program_is_ahead(db: &Db) {
+        let mut connection = db.connection().await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             SELECT 999, 'newer', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+
+        assert_eq!(db.store.schema_state().await.unwrap(), SchemaState::Ahead);
+    }
+
+    async fn what_was_answered_outlives_closing_and_opening(db: &Db) {
+        let babs = db.user("babs").await;
+        db.set_active(&babs.id, false).await;
+        db.store.close().await;
+
+        let store = db.opened_again(db.clock.clone());
+
+        let read = store.user(&db.acme, &babs.id).await.unwrap().unwrap();
+        assert_eq!((read.profile.active, read.ended_seq, store.head().await.unwrap().seq), (false, Seq(1), Seq(1)));
+        assert!(matches!(db.store.head().await, Err(StoreError::Unavailable(_))), "a closed store answers nothing");
+    }
+
+    async fn names_sort_by_their_bytes_on_both_engines(db: &Db) {
+        for name in ["b team", "A team", "\u{e4} team", "a", "Z", "a-b", "a b"] {
+            db.group(name, &[strangers(1).remove(0)]).await;
+        }
+        let mut connection = db.connection().await;
+
+        let keys: Vec<String> =
+            sqlx::query_scalar("SELECT display_name_key FROM groups ORDER BY display_name_key").fetch_all(&mut connection).await.unwrap();
+
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        assert_eq!(keys, sorted);
+    }
+
+    async fn writers_beyond_the_pool_wait_their_turn(db: &Db) {
+        let mut tasks = JoinSet::new();
+        for number in 0..60 {
+            let (store, acme) = (db.store.clone(), db.acme.clone());
+            tasks.spawn(async move {
+                let user = store.create_user(&acme, provisioned(&format!("user-{number}")), &idp()).await.unwrap();
+                set_active(&store, &acme, &user.id, false).await.unwrap().through
+            });
+        }
+        let mut places = tasks.join_all().await;
+
+        places.sort_unstable();
+        assert_eq!(places, (1..=60).map(Seq).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn sqlite_writers_of_two_processes_wait_for_each_other() {
+    let db = Db::sqlite().await;
+    let second = db.opened_again(db.clock.clone());
+    let (here, there) = (db.user("here").await, db.user("there").await);
+
+    for _ in 0..25 {
+        let (one, two) = tokio::join!(
+            async {
+                set_active(&db.store, &db.acme, &here.id, false).await.unwrap();
+                set_active(&db.store, &db.acme, &here.id, true).await.unwrap()
+            },
+            async {
+                set_active(&second, &db.acme, &there.id, false).await.unwrap();
+                set_active(&second, &db.acme, &there.id, true).await.unwrap()
+            },
+        );
+        assert_ne!(one.through, two.through);
+    }
+
+    assert_eq!(db.head().await, Seq(100));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_is_unavailable_in_time() {
+    let cluster = Postgres::shared().await.unwrap();
+    let nobody = lockstep_tests::harness::ports::free().unwrap();
+
+    for (url, why) in [
+        (format!("postgres://lockstep@127.0.0.1:{}/no_such_database", cluster.port()), "an unknown database"),
+        (format!("postgres://lockstep@127.0.0.1:{nobody}/lockstep"), "nobody listens"),
+        ("sqlite:///no/such/folder/lockstep.db".to_owned(), "an unknown folder"),
+    ] {
+        unavailable_in_time(&impatient(&url), why).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_was_killed_or_stopped_is_used_again_without_a_restart() {
+    let mut cluster = Postgres::start().await.unwrap();
+    let store = impatient(cluster.database().await.unwrap().url());
+    store.migrate().await.unwrap();
+    let acme = workspace("acme");
+    store.create_workspace(&acme, "Acme", Plan::Enterprise, &Actor::operator()).await.unwrap();
+    let babs = store.create_user(&acme, provisioned("babs"), &idp()).await.unwrap();
+    let first = set_active(&store, &acme, &babs.id, false).await.unwrap();
+
+    cluster.kill().await.unwrap();
+    unavailable_in_time(&store, "killed").await;
+    let lost = set_active(&store, &acme, &babs.id, true).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    cluster.restart().await.unwrap();
+    works_again(&store).await;
+    let again = set_active(&store, &acme, &babs.id, false).await.unwrap();
+    assert_eq!((again.through, again.records.len()), (first.through, 0), "what was answered is still there");
+
+    cluster.stop().await.unwrap();
+    unavailable_in_time(&store, "stopped").await;
+    cluster.restart().await.unwrap();
+    works_again(&store).await;
+    assert_eq!(set_active(&store, &acme, &babs.id, true).await.unwrap().through, Seq(2), "a failed write left no place behind");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_given_up_on_a_silent_postgres_do_not_use_the_pool_up() {
+    let mut cluster = Postgres::start().await.unwrap();
+    let url = cluster.database().await.unwrap().url().to_owned();
+    let options = StoreOptions { max_connections: 2, acquire_timeout: PATIENCE, ..StoreOptions::new(&url) };
+    let store = Store::open(&options, TestClock::new(), sealer()).unwrap();
+    store.migrate().await.unwrap();
+
+    cluster.pause().await.unwrap();
+    for _ in 0..6 {
+        let given_up = tokio::time::timeout(PATIENCE * 2, store.head()).await;
+        assert!(!matches!(given_up, Ok(Ok(_))), "a silent database answers nothing");
+    }
+    cluster.resume().unwrap();
+
+    works_again(&store).await;
+}
