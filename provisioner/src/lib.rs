@@ -2,3 +2,5 @@
 
 pub mod ops;
 pub mod scim;
+pub mod serve;
+pub mod service;

@@ -11,5 +11,6 @@ pub mod revoke;
 pub mod runtime;
 pub mod secret;
 pub mod session;
+pub mod signals;
 pub mod store;
 pub mod telemetry;

@@ -2,3 +2,4 @@
 //! programs) on loopback, and leaves none behind. It holds no test and no part of the product.
 
 pub mod harness;
+pub mod world;

@@ -4,3 +4,9 @@
 mod harness;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod barrier;
+#[cfg(test)]
+mod bus;
+#[cfg(test)]
+mod sessions;

@@ -105,7 +105,11 @@ pub struct Details {
 
 fn client_id(text: &str) -> Result<String, &'static str> {
     let id = text.trim();
-    if id.is_empty() || id.len() > 1_000 || id.chars().any(char::is_control) { Err("expected the client id") } else { Ok(id.to_owned()) }
+    if id.is_empty() || id.len() > 1_000 || id.chars().any(char::is_control) {
+        Err("expected the client id")
+    } else {
+        Ok(id.to_owned())
+    }
 }
 
 impl Details {
@@ -248,10 +252,12 @@ async fn disable(context: &Context, workspace: &WorkspaceId, id: &ConnectionId) 
 
 async fn remove(context: &Context, workspace: &WorkspaceId, id: &ConnectionId) -> Result<Output, OpsError> {
     let road = context.road().await?;
-    if let Err(gone @ OpsError::UnknownConnection { .. }) = find(context, workspace, id).await {
+    if let Err(refused) = find(context, workspace, id).await {
         // The answer to an earlier removal may have been lost: this one is given when its sessions are out, too.
-        context.settle_earlier(workspace).await?;
-        return Err(gone);
+        if matches!(refused, OpsError::UnknownConnection { .. }) {
+            context.settle_earlier(workspace).await?;
+        }
+        return Err(refused);
     }
     let settlement = context.store().await?.remove_connection(workspace, id, &Actor::operator()).await?;
     let settled = road.settle(workspace, settlement).await?;

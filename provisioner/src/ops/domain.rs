@@ -35,7 +35,11 @@ pub enum Command {
 
 fn domain(text: &str) -> Result<String, &'static str> {
     let domain = text.to_ascii_lowercase();
-    if is_domain(&domain) { Ok(domain) } else { Err("expected a domain name, such as example.com (xn--… for others than ASCII)") }
+    if is_domain(&domain) {
+        Ok(domain)
+    } else {
+        Err("expected a domain name, such as example.com (xn--… for others than ASCII)")
+    }
 }
 
 pub(super) async fn run(command: Command, context: &Context) -> Result<Output, OpsError> {

@@ -238,7 +238,7 @@ impl OpsError {
         match self {
             Self::Config(_) => format!("mend the configuration, then run `{program} check`"),
             Self::Unreachable(_) | Self::UnreachableInTime(_) => {
-                format!("see that the database runs and that [database] url names it, then run `{program} check`; nothing was changed")
+                "see that the database runs and that [database] url names it; nothing was changed".to_owned()
             }
             Self::NoDatabase(_) => format!("make it with `{program} migrate`, or mend the path in [database] url"),
             Self::SchemaBehind => format!("run `{program} migrate`"),
@@ -256,10 +256,14 @@ impl OpsError {
             Self::WorkspaceTaken(id) => format!("choose another id, or change this one with `{program} workspace set {id}`"),
             Self::UnknownConnection { workspace, known, .. } => known_connections(program, workspace, known),
             Self::WhichConnection { known, .. } => format!("name one of {}", names(known)),
-            Self::ConnectionTaken(_) => "choose another with --id; ids are unique in the deployment, since redirect URIs name them".to_owned(),
+            Self::ConnectionTaken(_) => {
+                "choose another with --id; ids are unique in the deployment, since redirect URIs name them".to_owned()
+            }
             Self::ConnectionId(_) => "choose a shorter one with --id".to_owned(),
             Self::NotInUse { workspace, id, state, missing } => match state {
-                ConnectionState::Disabled => format!("put it in use again with `{program} connection set {workspace} {id} --enable`"),
+                ConnectionState::Disabled => {
+                    format!("put it in use again with `{program} connection set {workspace} {id} --enable`")
+                }
                 ConnectionState::Draft | ConnectionState::Active => {
                     format!("complete it with `{program} connection set {workspace} {id} {}`", missing.join(" "))
                 }
@@ -272,7 +276,9 @@ impl OpsError {
             Self::NoWorkingConnection { workspace, .. } => {
                 format!("run `{program} connection test {workspace}`; to go on without, add --force --reason TEXT (audited)")
             }
-            Self::UnknownUser { .. } => "give the user's id, user name or e-mail address; deactivated people count, deleted ones do not".to_owned(),
+            Self::UnknownUser { .. } => {
+                "give the user's id, user name or e-mail address; deactivated people count, deleted ones do not".to_owned()
+            }
             Self::AmbiguousUser { .. } => "give the user's id or user name".to_owned(),
             Self::SignsInBySso { workspace, email } => {
                 format!("to give them a password instead, run `{program} user login-method {workspace} {email} password` first")
@@ -283,7 +289,9 @@ impl OpsError {
             Self::UnknownDomain { workspace, domain } => format!("add it first with `{program} domain add {workspace} {domain}`"),
             Self::UnknownToken { workspace, .. } => format!("see `{program} token list {workspace}`"),
             Self::UnknownReceipt { workspace } => {
-                format!("receipts are numbered by the revocation that they confirm; `{program} receipt show {workspace}` shows the last")
+                format!(
+                    "receipts are numbered by the revocation that they confirm; `{program} receipt show {workspace}` shows the last"
+                )
             }
             Self::SecretFile { .. } => "name a file that this user may read, or - for standard input".to_owned(),
             Self::NoSecret(_) => "put the secret on the first line and nothing behind it".to_owned(),
@@ -307,7 +315,9 @@ impl From<StartError> for OpsError {
         match error {
             StartError::Config(error) => Self::Config(error),
             StartError::Store(error) => Self::Store(error),
-            error @ (StartError::Redis(_) | StartError::Secret(_) | StartError::Schema(_) | StartError::Stopped) => Self::Start(error),
+            error @ (StartError::Redis(_) | StartError::Secret(_) | StartError::Schema(_) | StartError::Stopped) => {
+                Self::Start(error)
+            }
         }
     }
 }

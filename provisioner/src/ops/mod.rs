@@ -28,13 +28,13 @@ pub use self::{
     context::Context,
     error::OpsError,
     output::Output,
-    terminal::{Finished, execute, load, usage},
+    terminal::{Finished, execute, load, refuse, usage},
 };
 
 /// What every command takes, before or after its name.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
-    /// The configuration file; LOCKSTEP_CONFIG names it otherwise
+    /// The configuration file, unless `LOCKSTEP_CONFIG` names it
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print one JSON object instead of text

@@ -95,8 +95,12 @@ pub(super) async fn examine(outbound: &Outbound, issuer: &str) -> Vec<Finding> {
 
 fn unanswered(name: &'static str, place: &Url, error: &OutboundError) -> Finding {
     let fix = match error {
-        OutboundError::NotPublic { .. } | OutboundError::NotHttps { .. } => "list the host under [outbound], if it is meant to be called",
-        OutboundError::Connect(_) => "see that the provider runs and, if its certificate is your own authority's, set [outbound] ca_file",
+        OutboundError::NotPublic { .. } | OutboundError::NotHttps { .. } => {
+            "list the host under [outbound], if it is meant to be called"
+        }
+        OutboundError::Connect(_) => {
+            "see that the provider runs and, if its certificate is your own authority's, set [outbound] ca_file"
+        }
         OutboundError::Timeout | OutboundError::Broken(_) => "see that this machine can reach the provider, then try again",
         OutboundError::InvalidUrl
         | OutboundError::NotFound { .. }
@@ -114,9 +118,11 @@ fn judge_metadata(issuer: &str, metadata: &Map<String, Value>) -> Vec<Finding> {
         Finding::problem("endpoints", format!("{name} is missing or is not an https URL"), "the provider has to publish it")
     }));
     findings.push(match strings(metadata, "response_types_supported") {
-        Some(types) if !types.contains(&"code") => {
-            Finding::problem("code flow", "the provider does not offer the response type code", "allow the authorization code flow there")
-        }
+        Some(types) if !types.contains(&"code") => Finding::problem(
+            "code flow",
+            "the provider does not offer the response type code",
+            "allow the authorization code flow there",
+        ),
         Some(_) | None => Finding::passed("code flow", "response type code"),
     });
     findings.push(match strings(metadata, "code_challenge_methods_supported") {
@@ -149,7 +155,10 @@ fn judge_issuer(issuer: &str, claimed: Option<&str>) -> Finding {
         Some(claimed) if claimed == issuer => Finding::passed("issuer", claimed),
         Some(claimed) => Finding::problem(
             "issuer",
-            format!("the provider calls itself {}, and the connection says {issuer}; they must be equal to the letter", excerpt(claimed)),
+            format!(
+                "the provider calls itself {}, and the connection says {issuer}; they must be equal to the letter",
+                excerpt(claimed)
+            ),
             format!("if that is the right provider, set --issuer {}", excerpt(claimed)),
         ),
         None => Finding::problem("issuer", "the metadata names no issuer", "see that the issuer is an OpenID provider's"),

@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_receipt_says_in_short_who_confirmed_and_who_was_waited_out() {
-        let confirmed = vec![Confirmation { gateway: ReplicaId::new(), after_ms: 2 }, Confirmation { gateway: ReplicaId::new(), after_ms: 3 }];
+        let confirmed = vec![
+            Confirmation { gateway: ReplicaId::new(), after_ms: 2 },
+            Confirmation { gateway: ReplicaId::new(), after_ms: 3 },
+        ];
         let all = Receipt { seq: Seq(4), took_ms: 3, confirmed: confirmed.clone(), waited_out: Vec::new() };
         let waited_out = vec![WaitedOut { gateway: ReplicaId::new(), after_ms: 10_200 }];
 

@@ -78,7 +78,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
             let stage = Stage { users: folded(users), groups: folded(groups), percent };
             demand(context, &workspace, Enforcement::Staged, &stage, &force).await
         }
-        Command::Enforce { workspace, force } => demand(context, &workspace, Enforcement::Enforced, &Stage::default(), &force).await,
+        Command::Enforce { workspace, force } => {
+            demand(context, &workspace, Enforcement::Enforced, &Stage::default(), &force).await
+        }
     }
 }
 
@@ -88,8 +90,9 @@ async fn off(context: &Context, id: &WorkspaceId) -> Result<Output, OpsError> {
     let settlement = store.set_enforcement(id, Enforcement::Off, &Stage::default(), &Actor::operator(), None).await?;
     road.settle(id, settlement).await?;
     let after = context.workspace(id).await?;
-    Ok(Output::of(workspace::describe(&after, &addresses))
-        .heading(format!("SSO is not enforced in workspace {id} any more: passwords work for those whose login method is password.")))
+    Ok(Output::of(workspace::describe(&after, &addresses)).heading(format!(
+        "SSO is not enforced in workspace {id} any more: passwords work for those whose login method is password."
+    )))
 }
 
 async fn demand(
@@ -114,7 +117,7 @@ async fn demand(
     let after = context.workspace(id).await?;
     let whom = match enforcement {
         Enforcement::Staged => "SSO is demanded of the people you named",
-        Enforcement::Enforced | Enforcement::Off => "SSO is the only way in",
+        Enforcement::Enforced | Enforcement::Off => "SSO is demanded of everybody",
     };
     let mut output = Output::of(workspace::describe(&after, &addresses))
         .member("forced", json!(force.force))

@@ -15,7 +15,7 @@ use lockstep_shared::{
 };
 use serde_json::json;
 
-use super::{Command, Context, OpsError, Options, Output, check, run};
+use super::{Command, Context, OpsError, Options, Output, check, error::chain, run};
 
 /// The exit code of a command that was refused or found a problem.
 const REFUSED: u8 = 1;
@@ -95,7 +95,8 @@ pub fn usage(error: &clap::Error, arguments: &[impl AsRef<OsStr>]) -> Finished {
     if !error.use_stderr() {
         return Finished { stdout: text, stderr: String::new(), code: 0 };
     }
-    let wants_json = arguments.iter().map(AsRef::as_ref).take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    let wants_json =
+        arguments.iter().map(AsRef::as_ref).take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     if !wants_json {
         return Finished { stdout: String::new(), stderr: text, code: USAGE };
     }
@@ -104,6 +105,13 @@ pub fn usage(error: &clap::Error, arguments: &[impl AsRef<OsStr>]) -> Finished {
     let message = first.strip_prefix("error: ").unwrap_or(&first);
     let advice: Vec<String> = paragraphs.filter(|paragraph| !paragraph.is_empty()).collect();
     Finished { stdout: String::new(), stderr: refusal("usage", message, &advice.join(" "), true), code: USAGE }
+}
+
+/// What there is to print of a program that cannot start, for whatever reason.
+#[must_use]
+pub fn refuse(error: &(dyn std::error::Error + 'static), program: Program, as_json: bool) -> Finished {
+    let fix = format!("run `{program} check`, which tells what is wrong");
+    Finished { stdout: String::new(), stderr: refusal("start", &chain(error), &fix, as_json), code: REFUSED }
 }
 
 fn refusal(code: &str, message: &str, fix: &str, as_json: bool) -> String {

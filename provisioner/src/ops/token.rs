@@ -83,7 +83,13 @@ async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsE
     let listed: Vec<Value> = tokens.iter().map(|token| describe(token, now)).collect();
     let lines = tokens.iter().map(|token| {
         let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
-        vec![token.id.to_string(), standing(token, now).to_owned(), token.created_at.to_string(), token.expires_at.to_string(), used]
+        vec![
+            token.id.to_string(),
+            standing(token, now).to_owned(),
+            token.created_at.to_string(),
+            token.expires_at.to_string(),
+            used,
+        ]
     });
     Ok(Output::of(json!({ "workspace": workspace, "tokens": listed }))
         .heading(format!("Tokens of workspace {workspace}"))

@@ -102,15 +102,22 @@ async fn show(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<
     ]))
 }
 
-async fn set_login_method(context: &Context, workspace: &WorkspaceId, name: &str, method: LoginMethod) -> Result<Output, OpsError> {
+async fn set_login_method(
+    context: &Context,
+    workspace: &WorkspaceId,
+    name: &str,
+    method: LoginMethod,
+) -> Result<Output, OpsError> {
     let road = context.road().await?;
     let user = find(context, workspace, name).await?;
     let store = context.store().await?;
     let settlement = store.set_login_method(workspace, &user.id, method, &Actor::operator()).await?;
     let settled = road.settle(workspace, settlement).await?;
     let user = User { login_method: method, ..user };
-    let output = Output::of(json!({ "id": user.id, "workspace": workspace, "login_method": method, "receipt": receipt::describe(&settled) }))
-        .heading(format!("User {} signs in by {method} from now on: {}.", user.id, receipt::in_short(&settled)));
+    let output = Output::of(
+        json!({ "id": user.id, "workspace": workspace, "login_method": method, "receipt": receipt::describe(&settled) }),
+    )
+    .heading(format!("User {} signs in by {method} from now on: {}.", user.id, receipt::in_short(&settled)));
     Ok(match method {
         LoginMethod::Sso => output,
         LoginMethod::Password => {

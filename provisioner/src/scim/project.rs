@@ -372,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_returned_is_not_returned_even_if_a_row_had_it() {
+        let set = SchemaSet::standard();
+        let schema = set.of(ResourceKind::User);
+        let resource = || Map::from_iter([("password".to_owned(), json!("p")), ("unknown".to_owned(), json!(1))]);
+
+        for attributes in [None, Some("password,unknown")] {
+            assert!(Projection::parse(attributes, None, schema).apply(resource(), schema).is_empty());
+        }
+    }
+
+    #[test]
     fn members_are_wanted_only_where_they_will_be_answered() {
         let set = SchemaSet::standard();
         let schema = set.of(ResourceKind::Group);

@@ -8,17 +8,7 @@ pub const MAX_NAME_CHARS: usize = 512;
 /// The longest normal key, in bytes: a B-tree page of PostgreSQL refuses entries over 2,704.
 pub const MAX_KEY_BYTES: usize = 2_048;
 
-/// The form in which text that is not case-exact is compared, and in which user names are unique.
-///
-/// It is NFC, then each character's Unicode lower-case mapping without context or language, then NFC again. So NFC and NFD
-/// spellings meet, `İ` does not become a plain `i`, `ß` and `ẞ` meet but stay apart from `ss`, and both small sigmas are one.
-#[must_use]
-pub fn normal_key(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.nfc().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).nfc().collect()
-}
+pub use lockstep_shared::model::text::fold as normal_key;
 
 /// Tells whether text that is not case-exact is the same.
 #[must_use]

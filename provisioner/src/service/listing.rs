@@ -24,18 +24,22 @@ const SORTED_AT_MOST: usize = 100_000;
 pub(super) trait Source: Sync {
     /// The store's record.
     type Record: Send;
+    /// Names a record, and the place behind it.
+    type Id: Send + Sync;
     /// What the store can look up.
     type Match: Send + Sync;
 
     /// The attribute that the store keeps as rows beside the record.
     const ROWS: &'static str;
 
+    /// The record's name.
+    fn id(record: &Self::Record) -> Self::Id;
     /// What the store can look up of an equality.
     fn index(attribute: &AttributeRef, text: &str) -> Option<Self::Match>;
     /// The records that a look-up names, in the order of ids.
     fn matching(&self, by: &Self::Match) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// The records behind `after` in the order of ids.
-    fn after(&self, after: Option<&Self::Record>, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    fn after(&self, after: Option<&Self::Id>, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// The records of a page in the order of ids.
     fn page(&self, offset: u64, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// How many there are.
@@ -152,17 +156,13 @@ async fn each_match<S: Source>(
     }
     let mut last = None;
     loop {
-        let mut records = source.after(last.as_ref(), STRETCH).await?;
+        let records = source.after(last.as_ref(), STRETCH).await?;
         let is_end = u32::try_from(records.len()).is_ok_and(|read| read < STRETCH);
-        let Some(newest) = records.pop() else { return Ok(()) };
-        // The last one is assembled with the rest and kept as the place to go on from.
-        let again = source.after(records.last().or(last.as_ref()), 1).await?;
-        records.extend(again);
+        last = records.last().map(S::id);
         judge(source.assemble(records, request.needs_rows).await?)?;
         if is_end {
             return Ok(());
         }
-        last = Some(newest);
     }
 }
 

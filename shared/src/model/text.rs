@@ -3,14 +3,15 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The key under which a case-insensitive text is unique and found: NFC, lower-cased by Unicode's full mapping, NFC again.
-/// It folds neither `ß` to `ss` nor dotless `ı` to `i`: people who differ there stay two people.
+/// The key under which text that is not case-exact is unique and found: NFC, then each character's Unicode lower-case mapping
+/// without context or language, then NFC again. So NFC and NFD spellings meet, `İ` does not become a plain `i`, `ß` and `ẞ` meet
+/// but stay apart from `ss`, and both small sigmas are one.
 #[must_use]
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+    text.nfc().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).nfc().collect()
 }
 
 /// An e-mail address that was read strictly: exactly one `@`, no space, control, quote or invisible character.

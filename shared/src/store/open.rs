@@ -6,7 +6,7 @@ use std::{
 };
 
 use sqlx::{
-    AnyPool, Executor as _, SqlSafeStr as _,
+    AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
@@ -26,10 +26,10 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 /// PostgreSQL sorts by the language of the cluster unless told otherwise; SQLite knows `binary` already.
 const CREATE_COLLATION: &str = r#"CREATE COLLATION IF NOT EXISTS "binary" (provider = libc, locale = 'C')"#;
 const SQLITE_SETTINGS: &str = "
+    PRAGMA busy_timeout = 10000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA busy_timeout = 10000;
     PRAGMA temp_store = MEMORY;
     PRAGMA journal_size_limit = 67108864;
 ";
@@ -44,7 +44,7 @@ const MIGRATION_ATTEMPTS: u32 = 50;
 /// How long it rests in between.
 const MIGRATION_REST: Duration = Duration::from_millis(100);
 /// How long a connection may take to say that it is fit to be used again.
-const FIT_WITHIN: Duration = Duration::from_secs(2);
+const FIT_WITHIN: Duration = Duration::from_secs(1);
 const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
 
 /// Which database it is. Only opening, beginning and the collation differ.
@@ -114,13 +114,20 @@ impl Store {
             Engine::Sqlite => SQLITE_SETTINGS,
             Engine::Postgres => POSTGRES_SETTINGS,
         };
-        let pool = AnyPoolOptions::new()
+        let mut pool = AnyPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) })
-            })
-            .connect_lazy_with(connect);
+            });
+        if engine == Engine::Postgres {
+            // The pool's own test has no deadline: a connection to a host that fell silent would be waited for, for minutes.
+            pool = pool
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| Box::pin(is_fit(connection)))
+                .after_release(|connection, _| Box::pin(is_fit(connection)));
+        }
+        let pool = pool.connect_lazy_with(connect);
         let writer = (engine == Engine::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
     }
@@ -210,6 +217,14 @@ impl Store {
     }
 }
 
+/// Whether a connection answers in time; one that does not is thrown away.
+async fn is_fit(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(FIT_WITHIN, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(late) => Err(sqlx::Error::Io(late.into())),
+    }
+}
+
 /// A database that went away in the middle may come back; any other failure of a step stays one.
 fn migration(error: MigrateError) -> StoreError {
     match error {
@@ -217,5 +232,31 @@ fn migration(error: MigrateError) -> StoreError {
             StoreError::Unavailable(cause)
         }
         other => StoreError::Migration(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::TestClock, secret::Key};
+
+    #[tokio::test]
+    async fn every_connection_to_sqlite_is_durable_and_keeps_references() {
+        let folder = std::env::temp_dir().join(format!("lockstep-store-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let options = StoreOptions::new(format!("sqlite://{}/lockstep.db", folder.display()));
+        let store = Store::open(&options, TestClock::new(), Sealer::new(vec![Key::from_bytes([1; 32])]).unwrap()).unwrap();
+
+        // Held at once, so that they are two.
+        for mut connection in [store.pool.acquire().await.unwrap(), store.pool.acquire().await.unwrap()] {
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
+            let references: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await.unwrap();
+            let patience: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *connection).await.unwrap();
+            assert_eq!((journal.as_str(), synchronous, references, patience), ("wal", 2, 1, 10_000));
+        }
+
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

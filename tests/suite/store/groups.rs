@@ -54,7 +54,7 @@ on_each_engine! {
     async fn a_taken_name_or_external_id_is_refused(db: &Db) {
         let mut first = named("Team");
         first.external_id = Some("G-1".into());
-        db.store.create_group(&db.acme, first.clone(), vec![], &idp()).await.unwrap();
+        drop(db.store.create_group(&db.acme, first.clone(), vec![], &idp()).await.unwrap());
 
         let by_name = db.store.create_group(&db.acme, named("tEAM"), strangers(3), &idp()).await;
         first.display_name = "another".into();
@@ -93,12 +93,12 @@ on_each_engine! {
             let (same, nothing) = db.change(&group.id, MemberChange::Add(first.clone())).await;
             assert_eq!((same.version, nothing.records.len()), (2, 0), "{count} added again");
 
-            db.change(&group.id, MemberChange::Replace(second.clone())).await;
+            drop(db.change(&group.id, MemberChange::Replace(second.clone())).await);
             assert_eq!(db.member_ids(&group.id).await, second, "{count} replaced");
             let (_, nothing) = db.change(&group.id, MemberChange::Replace(second.clone())).await;
             assert_eq!(nothing.records, vec![], "{count} replaced by themselves");
 
-            db.change(&group.id, MemberChange::Remove(second)).await;
+            drop(db.change(&group.id, MemberChange::Remove(second)).await);
             assert_eq!(db.member_ids(&group.id).await, Vec::<String>::new(), "{count} removed");
             let (_, nothing) = db.change(&group.id, MemberChange::Remove(first)).await;
             assert_eq!(nothing.records, vec![], "{count} who were none");
@@ -161,7 +161,7 @@ on_each_engine! {
         let ids = strangers(2);
         let group = db.group("team", &ids).await;
         let (_, first) = db.change(&group.id, MemberChange::Remove(vec![ids[0].clone()])).await;
-        db.set_active(&db.user("other").await.id, false).await;
+        drop(db.set_active(&db.user("other").await.id, false).await);
 
         let (same, again) = db.change(&group.id, MemberChange::Remove(vec![ids[0].clone()])).await;
 

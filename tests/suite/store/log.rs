@@ -64,7 +64,7 @@ fn sign_out(workspace: &WorkspaceId) -> Draft {
 on_each_engine! {
     async fn a_new_log_is_empty_and_migrating_again_leaves_it(db: &Db) {
         let before = db.store.head().await.unwrap();
-        db.store.revoke(sign_out(&db.acme)).await.unwrap();
+        drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
 
         db.store.migrate().await.unwrap();
 
@@ -176,11 +176,11 @@ on_each_engine! {
 
     async fn pruning_raises_the_floor_to_the_last_row_that_went(db: &Db) {
         for _ in 0..3 {
-            db.store.revoke(sign_out(&db.acme)).await.unwrap();
+            drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         }
         db.clock.advance(DAY);
         for _ in 0..2 {
-            db.store.revoke(sign_out(&db.acme)).await.unwrap();
+            drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         }
 
         let floor = db.store.prune_revocations(db.clock.now().minus(DAY / 2)).await.unwrap();
@@ -196,10 +196,10 @@ on_each_engine! {
 
     async fn a_row_by_a_clock_that_is_behind_costs_the_newer_ones_nothing(db: &Db) {
         for _ in 0..2 {
-            db.store.revoke(sign_out(&db.acme)).await.unwrap();
+            drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         }
         db.clock.step_wall(-400 * 86_400_000);
-        db.store.revoke(sign_out(&db.acme)).await.unwrap();
+        drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         db.clock.step_wall(400 * 86_400_000);
 
         let floor = db.store.prune_revocations(db.clock.now().minus(DAY)).await.unwrap();
@@ -208,7 +208,7 @@ on_each_engine! {
     }
 
     async fn pruning_everything_leaves_the_head(db: &Db) {
-        db.store.revoke(sign_out(&db.acme)).await.unwrap();
+        drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         let before = db.store.head().await.unwrap();
         db.clock.advance(DAY);
 
@@ -221,7 +221,7 @@ on_each_engine! {
 
     async fn a_new_generation_outdates_every_session_and_goes_on_counting(db: &Db) {
         for _ in 0..3 {
-            db.store.revoke(sign_out(&db.acme)).await.unwrap();
+            drop(db.store.revoke(sign_out(&db.acme)).await.unwrap());
         }
         let before = db.store.head().await.unwrap();
 

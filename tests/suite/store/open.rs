@@ -98,7 +98,7 @@ on_each_engine! {
 
     async fn what_was_answered_outlives_closing_and_opening(db: &Db) {
         let babs = db.user("babs").await;
-        db.set_active(&babs.id, false).await;
+        drop(db.set_active(&babs.id, false).await);
         db.store.close().await;
 
         let store = db.opened_again(db.clock.clone());
@@ -147,11 +147,11 @@ async fn sqlite_writers_of_two_processes_wait_for_each_other() {
     for _ in 0..25 {
         let (one, two) = tokio::join!(
             async {
-                set_active(&db.store, &db.acme, &here.id, false).await.unwrap();
+                drop(set_active(&db.store, &db.acme, &here.id, false).await.unwrap());
                 set_active(&db.store, &db.acme, &here.id, true).await.unwrap()
             },
             async {
-                set_active(&second, &db.acme, &there.id, false).await.unwrap();
+                drop(set_active(&second, &db.acme, &there.id, false).await.unwrap());
                 set_active(&second, &db.acme, &there.id, true).await.unwrap()
             },
         );
@@ -217,4 +217,63 @@ async fn calls_given_up_on_a_silent_postgres_do_not_use_the_pool_up() {
     cluster.resume().unwrap();
 
     works_again(&store).await;
+}
+
+/// A way to PostgreSQL on which every connection there is can fall silent, as when a host vanishes: nothing comes any more, not
+/// even a refusal.
+struct Way {
+    port: u16,
+    silence: tokio::sync::watch::Sender<u32>,
+    _connections: JoinSet<()>,
+}
+
+impl Way {
+    async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (here, silence) = (listener.local_addr().unwrap().port(), tokio::sync::watch::Sender::new(0));
+        let mut connections = JoinSet::new();
+        let silences = silence.clone();
+        connections.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut silenced = silences.subscribe();
+                open.spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = silenced.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { port: here, silence, _connections: connections }
+    }
+
+    fn falls_silent(&self) {
+        self.silence.send_modify(|count| *count += 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fell_silent_are_replaced() {
+    let cluster = Postgres::shared().await.unwrap();
+    let database = cluster.database().await.unwrap();
+    let way = Way::to(cluster.port()).await;
+    let url = database.url().replace(&format!(":{}/", cluster.port()), &format!(":{}/", way.port));
+    let options = StoreOptions { max_connections: 3, ..StoreOptions::new(&url) };
+    let store = Store::open(&options, TestClock::new(), sealer()).unwrap();
+    store.migrate().await.unwrap();
+
+    for _ in 0..3 {
+        // Three connections lie idle, or are in use by calls that their callers have given up on.
+        let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
+        drop((one.unwrap(), two.unwrap(), three.unwrap()));
+        way.falls_silent();
+        eventually("a new connection", Duration::from_secs(10), async || {
+            tokio::time::timeout(Duration::from_secs(3), store.head()).await.ok()?.ok()
+        })
+        .await
+        .unwrap();
+    }
 }

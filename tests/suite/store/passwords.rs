@@ -85,7 +85,7 @@ on_each_engine! {
         let account = guest(db).await;
 
         let (id, token) = invite(db).await;
-        db.store.accept_invitation(&db.acme, &token, "another").await.unwrap().unwrap();
+        drop(db.store.accept_invitation(&db.acme, &token, "another").await.unwrap().unwrap());
 
         assert_eq!(id, account.user);
         assert_eq!(sign_in(db, &account).await, Err(Refusal::PasswordGone), "the old one was checked, the new one counts");
@@ -127,30 +127,30 @@ on_each_engine! {
         ];
 
         for (enforcement, stage, open) in stages {
-            db.store.set_enforcement(&db.acme, enforcement, &stage, &operator(), None).await.unwrap();
+            drop(db.store.set_enforcement(&db.acme, enforcement, &stage, &operator(), None).await.unwrap());
             let outcome = sign_in(db, &account).await;
             assert_eq!(outcome.as_ref().err(), (!open).then_some(&Refusal::MustUseSso), "{enforcement} {stage:?}");
         }
         db.group("Pilots", &[account.user.to_string()]).await;
         let pilots = Stage { groups: vec!["pilots".into()], ..nobody };
-        db.store.set_enforcement(&db.acme, Enforcement::Staged, &pilots, &operator(), None).await.unwrap();
+        drop(db.store.set_enforcement(&db.acme, Enforcement::Staged, &pilots, &operator(), None).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::MustUseSso), "by their group");
     }
 
     async fn whatever_changes_after_the_password_was_checked_still_counts(db: &Db) {
         let account = guest(db).await;
-        db.set_active(&account.user, false).await;
+        drop(db.set_active(&account.user, false).await);
         assert_eq!(sign_in(db, &account).await, Err(Refusal::Deactivated));
-        db.set_active(&account.user, true).await;
+        drop(db.set_active(&account.user, true).await);
 
-        db.store.set_login_method(&db.acme, &account.user, LoginMethod::Sso, &idp()).await.unwrap();
+        drop(db.store.set_login_method(&db.acme, &account.user, LoginMethod::Sso, &idp()).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::MustUseSso));
-        db.store.set_login_method(&db.acme, &account.user, LoginMethod::Password, &idp()).await.unwrap();
+        drop(db.store.set_login_method(&db.acme, &account.user, LoginMethod::Password, &idp()).await.unwrap());
         assert!(sign_in(db, &account).await.is_ok());
 
-        db.store.set_workspace_state(&db.acme, WorkspaceState::Suspended, &operator()).await.unwrap();
+        drop(db.store.set_workspace_state(&db.acme, WorkspaceState::Suspended, &operator()).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::WorkspaceClosed));
-        db.store.set_workspace_state(&db.acme, WorkspaceState::Active, &operator()).await.unwrap();
+        drop(db.store.set_workspace_state(&db.acme, WorkspaceState::Active, &operator()).await.unwrap());
         drop(db.store.delete_user(&db.acme, &account.user, &idp()).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::NotProvisioned));
         assert_eq!(db.store.password_accounts("guest@acme.com").await.unwrap(), vec![]);
@@ -180,7 +180,7 @@ on_each_engine! {
         let account = guest(db).await;
         let other = db.workspace("other").await;
         let (_, token) = db.store.invite(&other, "guest@acme.com", DAY, &operator()).await.unwrap();
-        db.store.accept_invitation(&other, &token, "elsewhere").await.unwrap().unwrap();
+        drop(db.store.accept_invitation(&other, &token, "elsewhere").await.unwrap().unwrap());
 
         let accounts = db.store.password_accounts("guest@acme.com").await.unwrap();
 

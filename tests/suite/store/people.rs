@@ -13,11 +13,11 @@ use lockstep_shared::{
         user::LoginMethod,
         workspace::WorkspaceState,
     },
-    store::{ClaimSource, ConnectionDetails, Deletion, NewConnection, NewUser, Refusal, SignedIn, StoreError},
+    store::{ClaimSource, ConnectionDetails, Deletion, NewConnection, NewUser, Refusal, SignedIn, Store, StoreError, StoreOptions},
 };
 use serde_json::json;
 
-use super::{Db, DAY, edit, idp, on_each_engine, provisioned, set_active, workspace};
+use super::{Db, DAY, edit, idp, on_each_engine, provisioned, sealer, set_active, workspace};
 
 const ISSUER: &str = "https://idp.example";
 
@@ -88,7 +88,7 @@ on_each_engine! {
 
         let first = sign_in(db, "s-1", &sub_of("babs")).await.unwrap();
         // Another externalId, and no claim at all: the link alone counts from now on.
-        edit(&db.store, &db.acme, &babs.id, |profile| profile.external_id = Some("moved".into())).await.unwrap();
+        drop(edit(&db.store, &db.acme, &babs.id, |profile| profile.external_id = Some("moved".into())).await.unwrap());
         let second = sign_in(db, "s-1", &Claims::default()).await.unwrap();
 
         assert_eq!((&first.user, first.linked_now, second.linked_now), (&babs.id, true, false));
@@ -135,7 +135,7 @@ on_each_engine! {
         for name in ["babs", "other"] {
             let user = db.user(name).await;
             let emails = json!([{ "value": "shared@acme.com" }]);
-            edit(&db.store, &db.acme, &user.id, |profile| drop(profile.attributes.insert("emails".into(), emails))).await.unwrap();
+            drop(edit(&db.store, &db.acme, &user.id, |profile| drop(profile.attributes.insert("emails".into(), emails))).await.unwrap());
         }
 
         assert_eq!(sign_in(db, "s-1", &verified("shared@acme.com")).await, Err(Refusal::NotProvisioned));
@@ -198,7 +198,7 @@ on_each_engine! {
         connect(db, by_sub()).await;
         let babs = db.user("babs").await;
         sign_in(db, "s-1", &sub_of("babs")).await.unwrap();
-        db.set_active(&babs.id, false).await;
+        drop(db.set_active(&babs.id, false).await);
         let mut new = provisioned("sleeper");
         new.profile.active = false;
         db.store.create_user(&db.acme, new, &idp()).await.unwrap();
@@ -208,7 +208,7 @@ on_each_engine! {
         assert!(!db.store.user(&db.acme, &babs.id).await.unwrap().unwrap().profile.active);
         assert_eq!(db.store.person(&db.acme, &babs.id).await.unwrap(), None);
 
-        db.set_active(&babs.id, true).await;
+        drop(db.set_active(&babs.id, true).await);
 
         assert!(sign_in(db, "s-1", &sub_of("babs")).await.is_ok());
     }
@@ -231,14 +231,14 @@ on_each_engine! {
             let refused = db.store.sign_in_by_sso(&db.acme, &identity, &sub_of("babs")).await.unwrap();
             assert_eq!(refused, Err(Refusal::ConnectionClosed), "{identity:?}");
         }
-        db.store.disable_connection(&db.acme, &identity("s-1").connection, &Actor::operator()).await.unwrap();
+        drop(db.store.disable_connection(&db.acme, &identity("s-1").connection, &Actor::operator()).await.unwrap());
         assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await, Err(Refusal::ConnectionClosed));
     }
 
     async fn a_closed_or_unknown_workspace_lets_nobody_in(db: &Db) {
         connect(db, by_sub()).await;
         let babs = db.user("babs").await;
-        db.store.set_workspace_state(&db.acme, WorkspaceState::Suspended, &Actor::operator()).await.unwrap();
+        drop(db.store.set_workspace_state(&db.acme, WorkspaceState::Suspended, &Actor::operator()).await.unwrap());
 
         assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await, Err(Refusal::WorkspaceClosed));
         assert_eq!(db.store.person(&db.acme, &babs.id).await.unwrap(), None);
@@ -246,6 +246,15 @@ on_each_engine! {
         let refused = db.store.sign_in_by_sso(&nowhere, &identity("s-1"), &sub_of("babs")).await.unwrap();
         assert_eq!(refused, Err(Refusal::WorkspaceClosed));
         assert_eq!(db.store.audit_trail(&nowhere, None, 10).await.unwrap(), vec![], "a workspace that is none has no trail");
+    }
+
+    async fn one_connection_is_enough_for_every_refusal(db: &Db) {
+        let options = StoreOptions { max_connections: 1, ..StoreOptions::new(&db.url) };
+        let store = Store::open(&options, db.clock.clone(), sealer()).unwrap();
+
+        let refused = store.sign_in_by_sso(&workspace("nowhere"), &identity("s-1"), &Claims::default()).await.unwrap();
+
+        assert_eq!(refused, Err(Refusal::WorkspaceClosed));
     }
 
     async fn a_person_is_read_with_the_head_of_the_same_moment(db: &Db) {
@@ -313,7 +322,7 @@ on_each_engine! {
                 }
             }
             assert_eq!(sign_in(db, "s-1", &claims).await, Err(Refusal::Deactivated));
-            db.set_active(&babs.id, true).await;
+            drop(db.set_active(&babs.id, true).await);
         }
 
         assert!(inside > 0 && refused > 0, "both ends of the race were run: {inside} in, {refused} refused");

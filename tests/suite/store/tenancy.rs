@@ -89,7 +89,7 @@ on_each_engine! {
 
         for workspace in [&db.acme, &other] {
             db.user_in(workspace, "babs").await;
-            db.store.create_group(workspace, profile.clone(), vec![], &idp()).await.unwrap();
+            drop(db.store.create_group(workspace, profile.clone(), vec![], &idp()).await.unwrap());
         }
     }
 
@@ -128,7 +128,7 @@ on_each_engine! {
         assert_eq!(db.store.groups_of(&other, &theirs.id).await.unwrap(), vec![]);
         let record = db.log().await.remove(0);
         assert_eq!(record.workspace, Some(db.acme.clone()), "their own sessions are not named");
-        db.change(&group.id, MemberChange::Remove(vec![theirs.id.to_string()])).await;
+        drop(db.change(&group.id, MemberChange::Remove(vec![theirs.id.to_string()])).await);
         assert!(db.store.user(&other, &theirs.id).await.unwrap().is_some());
     }
 
@@ -180,7 +180,7 @@ on_each_engine! {
         not_found(linked);
         assert_eq!(db.store.invited_user(&other, &token).await.unwrap(), None);
         assert!(db.store.accept_invitation(&other, &token, "hash").await.unwrap().is_none());
-        db.store.accept_invitation(&db.acme, &token, "hash").await.unwrap().unwrap();
+        drop(db.store.accept_invitation(&db.acme, &token, "hash").await.unwrap().unwrap());
         let account = PasswordAccount { workspace: other, user: guest, hash: "hash".into() };
         assert_eq!(db.store.sign_in_by_password(&account).await.unwrap(), Err(Refusal::NotProvisioned));
         assert!(db.store.sign_in_by_sso(&db.acme, &identity, &NoClaims).await.unwrap().is_ok());

@@ -100,7 +100,7 @@ on_each_engine! {
         let babs = db.user("babs").await;
         let emails = json!([{ "value": "Barbara@acme.com" }, { "value": "barbara@ACME.com" }, { "value": "b@acme.com" }]);
 
-        edit(&db.store, &db.acme, &babs.id, |profile| drop(profile.attributes.insert("emails".into(), emails))).await.unwrap();
+        drop(edit(&db.store, &db.acme, &babs.id, |profile| drop(profile.attributes.insert("emails".into(), emails))).await.unwrap());
 
         let found = async |address: &str| db.store.users_matching(&db.acme, &UserMatch::Email(address.into())).await.unwrap().len();
         assert_eq!((found("barbara@acme.com").await, found("b@acme.com").await, found("babs@acme.com").await), (1, 1, 0));
@@ -144,7 +144,7 @@ on_each_engine! {
 
         assert!(matches!(refused, Err(EditError::Refused("no"))));
         assert_eq!(db.store.user(&db.acme, &babs.id).await.unwrap(), Some(babs.clone()));
-        edit(&db.store, &db.acme, &babs.id, |profile| profile.user_name = "free again".into()).await.unwrap();
+        drop(edit(&db.store, &db.acme, &babs.id, |profile| profile.user_name = "free again".into()).await.unwrap());
     }
 
     async fn a_change_of_nobody_finds_nobody(db: &Db) {
@@ -164,7 +164,7 @@ on_each_engine! {
         let babs = db.user("babs").await;
 
         let first = db.set_active(&babs.id, false).await;
-        db.set_active(&db.user("other").await.id, false).await;
+        drop(db.set_active(&db.user("other").await.id, false).await);
         let again = db.set_active(&babs.id, false).await;
         let (renamed, while_out) =
             edit(&db.store, &db.acme, &babs.id, |profile| profile.user_name = "Barbara".into()).await.unwrap();
@@ -179,7 +179,7 @@ on_each_engine! {
 
     async fn a_reactivation_adds_a_row_and_takes_none_back(db: &Db) {
         let babs = db.user("babs").await;
-        db.set_active(&babs.id, false).await;
+        drop(db.set_active(&babs.id, false).await);
 
         let back = db.set_active(&babs.id, true).await;
         let idle = db.set_active(&babs.id, true).await;
@@ -266,7 +266,7 @@ on_each_engine! {
         for number in 0..24 {
             let (store, acme, id) = (db.store.clone(), db.acme.clone(), babs.id.clone());
             tasks.spawn(async move {
-                edit(&store, &acme, &id, |profile| drop(profile.attributes.insert(format!("x{number}"), json!(number)))).await.unwrap();
+                drop(edit(&store, &acme, &id, |profile| drop(profile.attributes.insert(format!("x{number}"), json!(number)))).await.unwrap());
             });
         }
         tasks.join_all().await;

@@ -8,7 +8,7 @@ use lockstep_shared::{
     runtime,
     store::SchemaState,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::keys;
@@ -30,7 +30,7 @@ const SQLITE_VERSION: &str = "SELECT sqlite_version() AS version";
 
 /// Connects once, without waiting for a database that is down, so that the reason can be told.
 pub(in crate::ops) async fn connect(database: &Database) -> Result<AnyConnection, OpsError> {
-    let url = database.urls.first().map(|url| url.expose_secret()).unwrap_or_default();
+    let url = database.urls.first().map(ExposeSecret::expose_secret).unwrap_or_default();
     if let Some(path) = sqlite_file(url)
         && !path.exists()
     {
@@ -79,8 +79,12 @@ async fn schema(context: &Context, program: Program) -> Finding {
     store.close().await;
     match state {
         Ok(SchemaState::Current) => Finding::passed("schema", "up to date"),
-        Ok(SchemaState::Behind) => Finding::problem("schema", OpsError::SchemaBehind.to_string(), OpsError::SchemaBehind.fix(program)),
-        Ok(SchemaState::Ahead) => Finding::problem("schema", OpsError::SchemaAhead.to_string(), OpsError::SchemaAhead.fix(program)),
+        Ok(SchemaState::Behind) => {
+            Finding::problem("schema", OpsError::SchemaBehind.to_string(), OpsError::SchemaBehind.fix(program))
+        }
+        Ok(SchemaState::Ahead) => {
+            Finding::problem("schema", OpsError::SchemaAhead.to_string(), OpsError::SchemaAhead.fix(program))
+        }
         Err(error) => Finding::problem("schema", chain(&error), "see that the account may read the database"),
     }
 }

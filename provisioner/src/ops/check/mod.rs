@@ -70,6 +70,9 @@ fn of_config(config: &Config, program: Program) -> Vec<Finding> {
 
 fn problems(error: &ConfigError) -> Vec<Finding> {
     // Each problem carries its own remedy in its sentence.
-    let of_one = |problem: &lockstep_shared::config::Problem| Finding { fix: None, ..Finding::problem("configuration", problem.to_string(), "") };
+    let of_one = |problem: &lockstep_shared::config::Problem| Finding {
+        fix: None,
+        ..Finding::problem("configuration", problem.to_string(), "")
+    };
     error.problems().iter().map(of_one).collect()
 }

@@ -17,6 +17,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const OLDEST: (u32, u32) = (7, 0);
 /// How long a key of the check lives if it is not deleted.
 const KEY_LIFETIME_MS: u64 = 10_000;
+/// A moment that lies ahead, whatever Redis takes the time to be: in the year 2261.
+const FAR_AWAY_MS: u64 = 9_200_000_000_000;
 
 /// What did not work.
 #[derive(Debug, thiserror::Error)]
@@ -37,21 +39,19 @@ pub(super) async fn check(redis: &Redis) -> Vec<Finding> {
             return vec![Finding::problem("redis", format!("Redis cannot be reached: {}", chain(&error)), fix)];
         }
     };
-    let mut findings = vec![match info(&mut connection).await {
-        Ok(info) => judge_version(&info),
-        Err(error) => Finding::problem("redis", chain(&error), "permit INFO to the account"),
-    }];
-    match info(&mut connection).await {
-        Ok(info) => findings.push(judge_eviction(&info)),
-        // Said above already.
-        Err(_) => {}
-    }
+    let mut findings = match info(&mut connection).await {
+        Ok(info) => vec![judge_version(&info), judge_eviction(&info)],
+        Err(error) => vec![Finding::problem("redis", chain(&error), "permit INFO to the account")],
+    };
     findings.push(match keys(&mut connection, &redis.prefix).await {
         Ok(()) => Finding::passed("redis keys", format!("{}:* can be written, read and deleted", redis.prefix)),
         Err(error) => Finding::problem(
             "redis keys",
             format!("keys under {}: cannot be used: {}", redis.prefix, chain(&error)),
-            format!("permit the account GET, SET, DEL, PEXPIREAT, ZADD, ZRANGE, ZREM and ZREMRANGEBYSCORE on ~{}:*", redis.prefix),
+            format!(
+                "permit the account GET, SET, DEL, PEXPIREAT, ZADD, ZRANGE, ZREM and ZREMRANGEBYSCORE on ~{}:*",
+                redis.prefix
+            ),
         ),
     });
     findings.push(match channel(&client, &mut connection, &redis.prefix).await {
@@ -67,9 +67,8 @@ pub(super) async fn check(redis: &Redis) -> Vec<Finding> {
 
 async fn connect(redis: &Redis) -> Result<(Client, MultiplexedConnection), Trouble> {
     let client = Client::open(redis.url.expose_secret())?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(ANSWER_WITHIN))
-        .set_response_timeout(Some(ANSWER_WITHIN));
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER_WITHIN)).set_response_timeout(Some(ANSWER_WITHIN));
     let connection = within(client.get_multiplexed_async_connection_with_config(&config)).await?;
     Ok((client, connection))
 }
@@ -119,17 +118,20 @@ fn judge_eviction(info: &str) -> Finding {
 
 async fn keys(connection: &mut MultiplexedConnection, prefix: &str) -> Result<(), Trouble> {
     let (key, set_key) = (format!("{prefix}:check:{}", ReplicaId::new()), format!("{prefix}:check-set:{}", ReplicaId::new()));
-    let mut steps = redis::pipe();
-    steps
-        .cmd("SET").arg(&key).arg(1).arg("NX").arg("PX").arg(KEY_LIFETIME_MS).ignore()
-        .cmd("GET").arg(&key).ignore()
-        .cmd("ZADD").arg(&set_key).arg(1).arg("member").ignore()
-        .cmd("PEXPIREAT").arg(&set_key).arg(i64::MAX / 1_000_000).arg("NX").ignore()
-        .cmd("ZREMRANGEBYSCORE").arg(&set_key).arg("-inf").arg(0).ignore()
-        .cmd("ZRANGE").arg(&set_key).arg(0).arg(-1).ignore()
-        .cmd("ZREM").arg(&set_key).arg("member").ignore()
-        .cmd("DEL").arg(&key).arg(&set_key).ignore();
-    within(steps.query_async::<()>(connection)).await
+    // One by one, so that the first refusal is the one that is told.
+    for command in [
+        Cmd::new().arg("SET").arg(&key).arg(1).arg("NX").arg("PX").arg(KEY_LIFETIME_MS),
+        Cmd::new().arg("GET").arg(&key),
+        Cmd::new().arg("ZADD").arg(&set_key).arg(1).arg("member"),
+        Cmd::new().arg("PEXPIREAT").arg(&set_key).arg(FAR_AWAY_MS).arg("NX"),
+        Cmd::new().arg("ZREMRANGEBYSCORE").arg(&set_key).arg("-inf").arg(0),
+        Cmd::new().arg("ZRANGE").arg(&set_key).arg(0).arg(-1),
+        Cmd::new().arg("ZREM").arg(&set_key).arg("member"),
+        Cmd::new().arg("DEL").arg(&key),
+    ] {
+        within(command.query_async::<()>(connection)).await?;
+    }
+    Ok(())
 }
 
 /// Subscribes to the channels of the programs, and hears its own voice on one of its own.

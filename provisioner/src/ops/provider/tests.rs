@@ -1,3 +1,5 @@
+//! What is judged of a provider's documents, without a provider.
+
 use serde_json::json;
 
 use super::*;
@@ -57,7 +59,9 @@ fn each_thing_that_is_missing_is_named() {
 #[test]
 fn a_key_that_cannot_verify_is_not_counted() {
     assert!(!judge_keys(&json!({"keys": [{"kty": "oct"}, {"kty": "RSA"}, {"kty": "EC", "use": "sig"}]})).is_problem());
-    for keys in [json!({"keys": []}), json!({"keys": [{"kty": "oct"}]}), json!({"keys": [{"kty": "RSA", "use": "enc"}]}), json!([])] {
+    for keys in
+        [json!({"keys": []}), json!({"keys": [{"kty": "oct"}]}), json!({"keys": [{"kty": "RSA", "use": "enc"}]}), json!([])]
+    {
         assert!(judge_keys(&keys).is_problem(), "{keys}");
     }
 }
@@ -82,7 +86,15 @@ fn metadata_is_found_beside_the_issuer() {
     ] {
         assert_eq!(location(issuer).unwrap().as_str(), place);
     }
-    for bad in ["", "idp.example", "https://idp.example?x", "https://idp.example#x", "https://u@idp.example", "file:///etc", "https://a b"] {
+    for bad in [
+        "",
+        "idp.example",
+        "https://idp.example?x",
+        "https://idp.example#x",
+        "https://u@idp.example",
+        "file:///etc",
+        "https://a b",
+    ] {
         assert!(matches!(location(bad), Err(IssuerError::Form)), "{bad}");
     }
 }

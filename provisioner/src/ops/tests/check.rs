@@ -1,3 +1,5 @@
+//! What `check` finds, and that it changes nothing.
+
 use super::*;
 
 async fn check(deployment: &Deployment) -> (u8, Value) {

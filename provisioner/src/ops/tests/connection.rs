@@ -1,3 +1,5 @@
+//! Connections: from draft to removal, their secrets, and the tests of their providers.
+
 use lockstep_shared::id::ConnectionId;
 use serde_json::json;
 
@@ -27,10 +29,13 @@ async fn a_connection_is_a_draft_with_a_redirect_uri_until_it_is_complete() {
 async fn a_secret_is_never_printed() {
     let deployment = Deployment::with_acme().await;
     let secret = deployment.write_secret("client.secret", "s3cret-canary");
-    let add = format!("connection add acme --preset okta --issuer https://a.okta.com --client-id c --client-secret-file {secret}");
+    let add =
+        format!("connection add acme --preset okta --issuer https://a.okta.com --client-id c --client-secret-file {secret}");
 
     let mut printed = deployment.run(&add).await.stdout;
-    for line in ["connection show acme", "connection show acme acme-okta --json", "workspace show acme --json", "audit export acme"] {
+    for line in
+        ["connection show acme", "connection show acme acme-okta --json", "workspace show acme --json", "audit export acme"]
+    {
         printed += &deployment.run(line).await.stdout;
     }
 
@@ -151,12 +156,16 @@ async fn a_connection_that_is_removed_again_is_gone_everywhere_before_it_says_so
     let removed = gateway.apply_during(deployment.json("connection remove acme acme-okta")).await;
     // The log goes on, and this gateway has not heard of it yet.
     let store = deployment.store();
-    let draft = lockstep_shared::model::revocation::Draft::end(&acme(), vec![lockstep_shared::model::revocation::Scope::Workspace], "test");
+    let draft = lockstep_shared::model::revocation::Draft::end(
+        &acme(),
+        vec![lockstep_shared::model::revocation::Scope::Workspace],
+        "test",
+    );
     let appended = store.revoke(draft).await.unwrap();
 
     let again = deployment.refusal("connection remove acme acme-okta");
     tokio::pin!(again);
-    let early = tokio::time::timeout(Duration::from_millis(300), &mut again).await;
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut again).await;
     assert!(early.is_err(), "answered before the gateway had applied the log: {early:?}");
     let applied = gateway.apply().await;
     let (code, error) = again.await;

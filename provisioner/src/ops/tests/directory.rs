@@ -1,3 +1,5 @@
+//! Tokens, people and domains.
+
 use lockstep_shared::{
     model::{
         audit::Actor,
@@ -79,7 +81,13 @@ async fn ending_sessions_is_confirmed_by_every_gateway_and_on_record() {
     let rows = deployment.store().revocations_after(&head.generation, Seq(0)).await.unwrap().records;
     assert_eq!(rows[0].reason, "user.sessions_revoked");
     assert!(by_password.stdout.contains("out on 1 of 1 gateways in"), "{}", by_password.stdout);
-    assert!(deployment.trail().await.iter().any(|record| record["action"] == "user.sessions_revoked" && record["target"] == json!(id)));
+    assert!(
+        deployment
+            .trail()
+            .await
+            .iter()
+            .any(|record| record["action"] == "user.sessions_revoked" && record["target"] == json!(id))
+    );
 }
 
 #[tokio::test]

@@ -166,13 +166,17 @@ impl Gateway {
 
     /// Applies the log again and again while `work` goes on.
     async fn apply_during<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut renewals = tokio::time::interval(Duration::from_millis(20));
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = renewals.tick() => { self.apply().await; }
+        // Both are polled at once: a renewal waits for the database while the work may hold its lock.
+        let renewing = async {
+            let mut renewals = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                renewals.tick().await;
+                self.apply().await;
             }
+        };
+        tokio::select! {
+            done = work => done,
+            () = renewing => unreachable!(),
         }
     }
 }

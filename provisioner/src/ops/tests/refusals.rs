@@ -1,3 +1,5 @@
+//! What is refused: how it is said, with which exit code, and that nothing is written.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Enforcement: who may turn it on, when, and what it ends.
+
 use lockstep_shared::model::workspace::Enforcement;
 use serde_json::json;
 
@@ -32,7 +34,10 @@ async fn sso_is_not_enforced_while_nobody_could_sign_in() {
 
     assert_eq!(without["code"], "no_working_connection");
     assert_eq!((code, &with_broken["code"]), (1, &json!("no_working_connection")));
-    assert!(with_broken["message"].as_str().unwrap().contains("acme-generic: the provider does not offer the method S256"), "{with_broken}");
+    assert!(
+        with_broken["message"].as_str().unwrap().contains("acme-generic: the provider does not offer the method S256"),
+        "{with_broken}"
+    );
     assert_eq!(staged["code"], "no_working_connection");
     assert_eq!(enforcement(&deployment).await, Enforcement::Off);
     broken.stop().await;

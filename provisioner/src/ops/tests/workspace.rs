@@ -1,3 +1,5 @@
+//! Workspaces, receipts, the audit trail and migrations.
+
 use serde_json::json;
 
 use super::*;

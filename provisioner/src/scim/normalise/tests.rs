@@ -283,6 +283,9 @@ fn lists_have_one_primary_and_no_repetition_and_nothing_empty() {
 
     assert_eq!(user.document["emails"], json!([{"value": "a", "primary": true}, {"value": "b", "primary": false}]));
     assert_eq!(remarks(&user.notes), [(NoteKind::EmptyEntry, "emails"), (NoteKind::SecondPrimary, "emails")]);
+    let alike = json!([{"value": "a", "primary": false}, {"value": "b", "primary": true}, {"value": "a", "primary": true}]);
+    let settled = post(json!({"userName": "x", "emails": alike})).unwrap();
+    assert_eq!(settled.document["emails"], json!([{"value": "a", "primary": false}, {"value": "b", "primary": true}]));
 }
 
 #[test]

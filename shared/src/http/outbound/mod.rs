@@ -10,14 +10,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header::ACCEPT};
-use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
@@ -227,21 +225,6 @@ impl Outbound {
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
-    }
-}
-
-impl<'c> AsyncHttpClient<'c> for Outbound {
-    type Error = OutboundError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, OutboundError>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let Response { status, headers, body } = self.send(request).await?;
-            let mut response = http::Response::new(body.into());
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            Ok(response)
-        })
     }
 }
 

@@ -185,18 +185,6 @@ async fn nonsense_is_an_error_of_its_own_kind() {
     peer.stop().await;
 }
 
-#[tokio::test]
-async fn openidconnect_asks_through_it() {
-    let peer = Peer::start(Router::new().route("/", get(|| async { ([("x-a", "b")], "body") }))).await;
-    let outbound = Outbound::new(&local()).unwrap();
-
-    let response = AsyncHttpClient::call(&outbound, get_request(&peer.url("/"))).await.unwrap();
-
-    assert_eq!((response.status(), response.body().as_slice()), (StatusCode::OK, b"body".as_slice()));
-    assert_eq!(response.headers()["x-a"], "b");
-    peer.stop().await;
-}
-
 #[test]
 fn a_file_of_authorities_that_has_none_is_named() {
     let missing = Outbound::new(&config("ca_file = \"/nonexistent/ca.pem\"")).unwrap_err().to_string();

@@ -1,0 +1,98 @@
+//! Runs the provisioner: both listeners, and the order of a good exit.
+
+use std::{io, time::Duration};
+
+use axum::Router;
+use lockstep_shared::{
+    config::ConfigError,
+    http::{
+        health::{Readiness, ops_router},
+        layers::{Observation, observe},
+        serve::{Drain, ServeOptions, serve as serve_http},
+    },
+    runtime::Runtime,
+    telemetry::Metrics,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::service::ScimService;
+
+/// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
+const LINGER: Duration = Duration::from_millis(500);
+/// How often sessions and one-time marks that have run out are deleted, and the log is pruned.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Rows of the log are kept this long: twice the longest session that can be configured is far less.
+const KEEP_REVOCATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Why the provisioner does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting is missing.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}; is another program there? Change [provisioner] {key}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Serves until the runtime is told to stop.
+pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError> {
+    let settings = runtime.config.require_provisioner()?;
+    let listener = listen("listen", settings.listen).await?;
+    let ops_listener = listen("ops_listen", settings.ops_listen).await?;
+    let readiness = Readiness::new();
+    let ops_stop = CancellationToken::new();
+    let ops = tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
+    let shutdown = CancellationToken::new();
+    let router = router(runtime, settings.public_url.origin());
+    let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
+    start_sweeping(runtime);
+    readiness.set_ready();
+    tracing::info!(address = %settings.listen, public_url = %settings.public_url, "the provisioner listens");
+
+    runtime.stop.cancelled().await;
+    readiness.start_draining();
+    tokio::time::sleep(LINGER).await;
+    shutdown.cancel();
+    if let Ok(Drain::CutOff { connections }) = serving.await {
+        tracing::warn!(connections, "connections were cut off at the end of the drain");
+    }
+    ops_stop.cancel();
+    let _ = ops.await;
+    Ok(())
+}
+
+/// Everything that the provisioner answers, below `origin`.
+pub fn router(runtime: &Runtime, origin: &str) -> Router {
+    observe(ScimService::new(runtime, origin).router(), Observation::default())
+}
+
+fn start_sweeping(runtime: &Runtime) {
+    let (store, clock, stop) = (runtime.store.clone(), runtime.clock.clone(), runtime.stop.clone());
+    runtime.tasks.spawn(async move {
+        loop {
+            let swept = store.sweep_sessions().await;
+            let pruned = store.prune_revocations(clock.now().minus(KEEP_REVOCATIONS)).await;
+            if let Err(error) = swept.and(pruned.map(drop)) {
+                tracing::warn!(error = %error, "old records were not swept away; trying again later");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    });
+}
+
+async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
+}

@@ -1,0 +1,286 @@
+//! `/Groups`: members are rows, so a change of one costs the same in a group of any size, and a PATCH answers without the list.
+
+use std::collections::HashMap;
+
+use lockstep_shared::{
+    id::{GroupId, WorkspaceId},
+    model::group::{Group, GroupProfile, Member, MemberChange},
+    store::{GroupDeletion, GroupMatch, Store, StoreError},
+};
+use serde_json::{Value, json};
+
+use super::{
+    ScimService,
+    answer::Answer,
+    caller::Caller,
+    failure::Failure,
+    listing::Source,
+    records::{group_document, group_envelope, group_profile},
+    request::{Preconditions, Query},
+};
+use crate::scim::{
+    Document, Filter, PatchRequest, ResourceKind, ResourceSchema, ScimError,
+    filter::AttributeRef,
+    normalise::{self, Current, MemberRef},
+    patch::{self, MemberOp},
+    project::{Projection, assemble},
+};
+
+/// How many members are read at a time.
+const STRETCH: u32 = 1_000;
+
+impl ScimService {
+    /// RFC 7644, section 3.3.
+    pub(super) async fn create_group(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
+        let (workspace, settings) = (&caller.workspace.id, self.settings(&caller.workspace));
+        let mut read = normalise::group(body, &settings.context(ResourceKind::Group), None)?;
+        let members = ids(read.members.take().unwrap_or_default());
+        let (group, settlement) = self.store.create_group(workspace, group_profile(read), members, &caller.actor()).await?;
+        self.road.settle(workspace, settlement).await?;
+        let (body, etag, location) = self.show_group(caller, query, &group).await?;
+        Ok(Answer::Created { body, etag, location })
+    }
+
+    /// RFC 7644, section 3.4.1.
+    pub(super) async fn get_group(&self, caller: &Caller, query: &Query, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+        let group = self.store.group(&caller.workspace.id, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
+        if wanted.has(group.version) {
+            return Ok(Answer::NotModified { etag: group_envelope(&group, "").etag() });
+        }
+        let (body, etag, location) = self.show_group(caller, query, &group).await?;
+        Ok(Answer::Resource { body, etag, location })
+    }
+
+    /// RFC 7644, section 3.5.1. A body that does not speak of members leaves them as they are.
+    pub(super) async fn put_group(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let settings = self.settings(&caller.workspace);
+        let group = self
+            .change_group(caller, id, |group, document| {
+                wanted.permit(group.version)?;
+                let current = Current { id: group.id.as_str(), document };
+                let mut read = normalise::group(body, &settings.context(ResourceKind::Group), Some(current))?;
+                let steps = read.members.take().map(|members| MemberChange::Replace(ids(members)));
+                Ok((group_profile(read), steps.into_iter().collect()))
+            })
+            .await?;
+        let (body, etag, location) = self.show_group(caller, query, &group).await?;
+        Ok(Answer::Resource { body, etag, location })
+    }
+
+    /// RFC 7644, section 3.5.2: 204, unless the request asks for attributes; so members are never read to be answered.
+    pub(super) async fn patch_group(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let settings = self.settings(&caller.workspace);
+        let context = settings.context(ResourceKind::Group);
+        let request = PatchRequest::parse(body, settings.profile)?;
+        let selected = self.select_members(caller, id, &request).await?;
+        let group = self
+            .change_group(caller, id, |group, document| {
+                wanted.permit(group.version)?;
+                let patched = patch::group(request, &context, Current { id: group.id.as_str(), document })?;
+                let steps = patched.members.into_iter().map(|step| step_of(step, &selected)).collect();
+                Ok((group_profile(patched.group), steps))
+            })
+            .await?;
+        if query.attributes.is_some() {
+            let (body, etag, location) = self.show_group(caller, query, &group).await?;
+            return Ok(Answer::Resource { body, etag, location });
+        }
+        Ok(Answer::Done { etag: Some(group_envelope(&group, "").etag()) })
+    }
+
+    /// RFC 7644, section 3.6.
+    pub(super) async fn delete_group(&self, caller: &Caller, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+        let (workspace, id) = (&caller.workspace.id, group_id(id)?);
+        if let Some(group) = self.store.group(workspace, &id).await? {
+            wanted.permit(group.version)?;
+        }
+        match self.store.delete_group(workspace, &id, &caller.actor()).await? {
+            GroupDeletion::Now(settlement) => {
+                self.road.settle(workspace, settlement).await?;
+                Ok(Answer::Done { etag: None })
+            }
+            GroupDeletion::Before(settlement) => {
+                self.road.settle(workspace, settlement).await?;
+                Err(ScimError::NotFound.into())
+            }
+            GroupDeletion::Never => Err(ScimError::NotFound.into()),
+        }
+    }
+
+    async fn change_group(
+        &self,
+        caller: &Caller,
+        id: &str,
+        edit: impl FnOnce(&Group, &Document) -> Result<(GroupProfile, Vec<MemberChange>), ScimError>,
+    ) -> Result<Group, Failure> {
+        let workspace = &caller.workspace.id;
+        let edit = |group: &Group| edit(group, &group_document(&group.profile));
+        let (group, settlement) = self.store.update_group(workspace, &group_id(id)?, &caller.actor(), edit).await?;
+        self.road.settle(workspace, settlement).await?;
+        Ok(group)
+    }
+
+    /// Whom the filters of a PATCH select that say more than an identifier (`members[display eq "x"]`), which is rare: only then
+    /// are members read.
+    async fn select_members(&self, caller: &Caller, id: &str, request: &PatchRequest) -> Result<Vec<(Filter, Vec<String>)>, Failure> {
+        let may_select = |path: &String| path.to_ascii_lowercase().contains("members[");
+        if !request.operations().iter().any(|operation| operation.path.as_ref().is_some_and(may_select)) {
+            return Ok(Vec::new());
+        }
+        let (workspace, settings) = (&caller.workspace.id, self.settings(&caller.workspace));
+        let group = self.store.group(workspace, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
+        let document = group_document(&group.profile);
+        let current = Current { id: group.id.as_str(), document: &document };
+        let steps = patch::group(request.clone(), &settings.context(ResourceKind::Group), current)?.members;
+        let mut selected: Vec<(Filter, Vec<String>)> = Vec::new();
+        for step in steps {
+            let MemberOp::RemoveWhere(filter) = step else { continue };
+            if filter.as_one_of("value").is_none() && !selected.iter().any(|(known, _)| *known == filter) {
+                let mut ids = Vec::new();
+                let base_url = self.base_url(workspace);
+                for member in all_members(&self.store, workspace, &group.id).await? {
+                    if filter.matches(&show_member(&member, &base_url)) {
+                        ids.push(member.id);
+                    }
+                }
+                selected.push((filter, ids));
+            }
+        }
+        Ok(selected)
+    }
+
+    async fn show_group(&self, caller: &Caller, query: &Query, group: &Group) -> Result<(Document, String, String), Failure> {
+        let (schema, base_url) = (self.schemas.of(ResourceKind::Group), self.base_url(&caller.workspace.id));
+        let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
+        let members = if projection.wants(Groups::ROWS, schema) {
+            Some(all_members(&self.store, &caller.workspace.id, &group.id).await?)
+        } else {
+            None
+        };
+        let envelope = group_envelope(group, &base_url);
+        let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::Group));
+        let whole = whole_group(group, schema, &base_url, members.as_deref());
+        Ok((projection.apply(whole, schema), etag, location))
+    }
+}
+
+fn group_id(text: &str) -> Result<GroupId, ScimError> {
+    GroupId::parse(text).map_err(|_| ScimError::NotFound)
+}
+
+fn ids(members: Vec<MemberRef>) -> Vec<String> {
+    members.into_iter().map(|member| member.value).collect()
+}
+
+fn step_of(step: MemberOp, selected: &[(Filter, Vec<String>)]) -> MemberChange {
+    match step {
+        MemberOp::Add(members) => MemberChange::Add(ids(members)),
+        MemberOp::Remove(members) => MemberChange::Remove(members),
+        MemberOp::RemoveWhere(filter) => MemberChange::Remove(match filter.as_one_of("value") {
+            Some(values) => values.into_iter().map(str::to_owned).collect(),
+            None => selected.iter().find(|(known, _)| *known == filter).map(|(_, ids)| ids.clone()).unwrap_or_default(),
+        }),
+        MemberOp::ReplaceAll(members) => MemberChange::Replace(ids(members)),
+        MemberOp::Clear => MemberChange::Replace(Vec::new()),
+    }
+}
+
+async fn all_members(store: &Store, workspace: &WorkspaceId, group: &GroupId) -> Result<Vec<Member>, StoreError> {
+    let mut members: Vec<Member> = Vec::new();
+    loop {
+        let read = store.members(workspace, group, members.last().map(|member| member.id.as_str()), STRETCH).await?;
+        let is_end = u32::try_from(read.len()).is_ok_and(|read| read < STRETCH);
+        members.extend(read);
+        if is_end {
+            return Ok(members);
+        }
+    }
+}
+
+fn show_member(member: &Member, base_url: &str) -> Value {
+    let (kind, endpoint) = if member.is_group { ("Group", "Groups") } else { ("User", "Users") };
+    let mut shown = json!({ "value": member.id, "$ref": format!("{base_url}/{endpoint}/{}", member.id), "type": kind });
+    if let (Some(display), Some(shown)) = (&member.display, shown.as_object_mut()) {
+        shown.insert("display".to_owned(), display.as_str().into());
+    }
+    shown
+}
+
+fn whole_group(group: &Group, schema: &ResourceSchema, base_url: &str, members: Option<&[Member]>) -> Document {
+    let rows = members.map(|members| (Groups::ROWS, members.iter().map(|member| show_member(member, base_url)).collect()));
+    assemble(schema, &group_document(&group.profile), &group_envelope(group, base_url), rows)
+}
+
+/// The groups of a workspace, as a list reads them.
+pub(super) struct Groups<'s> {
+    pub(super) store: &'s Store,
+    pub(super) workspace: &'s WorkspaceId,
+    pub(super) schema: &'s ResourceSchema,
+    pub(super) base_url: String,
+}
+
+impl Source for Groups<'_> {
+    type Record = Group;
+    type Id = GroupId;
+    type Match = GroupMatch;
+
+    const ROWS: &'static str = "members";
+
+    fn id(record: &Group) -> GroupId {
+        record.id.clone()
+    }
+
+    fn index(attribute: &AttributeRef, text: &str) -> Option<GroupMatch> {
+        let text = text.to_owned();
+        match (attribute.name.as_str(), attribute.sub.as_deref()) {
+            ("id", None) => Some(GroupMatch::Id(text)),
+            ("displayName", None) => Some(GroupMatch::DisplayName(text)),
+            ("externalId", None) => Some(GroupMatch::ExternalId(text)),
+            ("members", None | Some("value")) => Some(GroupMatch::Member(text)),
+            _ => None,
+        }
+    }
+
+    async fn matching(&self, by: &GroupMatch) -> Result<Vec<Group>, StoreError> {
+        self.store.groups_matching(self.workspace, by).await
+    }
+
+    async fn after(&self, after: Option<&GroupId>, limit: u32) -> Result<Vec<Group>, StoreError> {
+        self.store.groups_after(self.workspace, after, limit).await
+    }
+
+    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Group>, StoreError> {
+        self.store.groups_page(self.workspace, offset, limit).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        self.store.count_groups(self.workspace).await
+    }
+
+    async fn assemble(&self, groups: Vec<Group>, with_rows: bool) -> Result<Vec<Document>, StoreError> {
+        let mut members: HashMap<&str, Vec<Member>> = HashMap::new();
+        if with_rows {
+            for group in &groups {
+                members.insert(group.id.as_str(), all_members(self.store, self.workspace, &group.id).await?);
+            }
+        }
+        let whole = |group: &Group| {
+            whole_group(group, self.schema, &self.base_url, members.get(group.id.as_str()).map(Vec::as_slice))
+        };
+        Ok(groups.iter().map(whole).collect())
+    }
+}

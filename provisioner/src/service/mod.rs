@@ -1,0 +1,228 @@
+//! The SCIM service provider over HTTP. One dispatch for every path below `/scim/v2/{workspace}`: first the caller is known,
+//! then the path is read, then the body.
+
+mod answer;
+mod caller;
+mod failure;
+mod groups;
+mod listing;
+mod records;
+mod request;
+mod target;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{Method, StatusCode};
+use lockstep_shared::{
+    http::layers::RequestId,
+    id::WorkspaceId,
+    model::workspace::Workspace,
+    revoke::Road,
+    runtime::Runtime,
+    store::Store,
+};
+
+use self::{
+    answer::Answer,
+    caller::{Caller, Door},
+    failure::Failure,
+    groups::Groups,
+    listing::{PAGES, list},
+    request::{Preconditions, Query, body},
+    target::Target,
+    users::Users,
+};
+use crate::scim::{
+    Profile, ResourceKind, SchemaSet, ScimError,
+    discovery::{self, AuthenticationScheme, Features},
+    list::ListResponse,
+    normalise::{AttributeRules, Context},
+};
+
+/// The SCIM service provider. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ScimService(Arc<Inner>);
+
+/// The parts of the service.
+#[derive(Debug)]
+pub struct Inner {
+    store: Store,
+    road: Road,
+    door: Door,
+    schemas: SchemaSet,
+    origin: String,
+}
+
+impl std::ops::Deref for ScimService {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Under what a workspace's resources are read.
+#[derive(Debug)]
+struct Settings<'s> {
+    schemas: &'s SchemaSet,
+    profile: Profile,
+    rules: AttributeRules,
+}
+
+impl Settings<'_> {
+    fn context(&self, kind: ResourceKind) -> Context<'_> {
+        Context { schema: self.schemas.of(kind), profile: self.profile, rules: &self.rules }
+    }
+}
+
+impl ScimService {
+    /// A service on a runtime, reached by providers at `origin`.
+    #[must_use]
+    pub fn new(runtime: &Runtime, origin: &str) -> Self {
+        Self(Arc::new(Inner {
+            store: runtime.store.clone(),
+            road: runtime.road.clone(),
+            door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
+            schemas: SchemaSet::standard(),
+            origin: origin.to_owned(),
+        }))
+    }
+
+    /// The routes. Whatever begins like ours and names nothing is asked for a credential all the same.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/scim/v2/{workspace}", any(serve))
+            .route("/scim/v2/{workspace}/{*rest}", any(serve))
+            .fallback(unknown)
+            .with_state(self)
+    }
+
+    fn settings(&self, _: &Workspace) -> Settings<'_> {
+        Settings { schemas: &self.schemas, profile: Profile::Lenient, rules: AttributeRules::default() }
+    }
+
+    fn base_url(&self, workspace: &WorkspaceId) -> String {
+        format!("{}/scim/v2/{workspace}", self.origin)
+    }
+
+    async fn dispatch(&self, workspace: &str, request: Request) -> Result<Answer, Failure> {
+        let caller = self.door.admit(workspace, request.headers()).await?;
+        let span = tracing::Span::current();
+        span.record("workspace.id", caller.workspace.id.as_str());
+        let (parts, content) = request.into_parts();
+        // The raw path: what was decoded once by the router might name something else.
+        let path = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).skip(3).collect::<Vec<_>>().join("/");
+        let target = Target::parse(&path).ok_or(ScimError::NotFound)?;
+        target.check(&parts.method)?;
+        let (query, wanted) = (Query::parse(parts.uri.query().unwrap_or_default()), Preconditions::of(&parts.headers));
+        match (&parts.method, target) {
+            (&Method::POST, Target::Search(kind)) => {
+                let query = Query::from_search(&body(&parts.headers, content).await?)?;
+                self.list(&caller, kind, &query).await
+            }
+            (&Method::POST, Target::Collection(kind)) => {
+                let body = body(&parts.headers, content).await?;
+                match kind {
+                    ResourceKind::User => self.create_user(&caller, &query, body).await,
+                    ResourceKind::Group => self.create_group(&caller, &query, body).await,
+                }
+            }
+            (&Method::PUT, Target::Resource(kind, id)) => {
+                let body = body(&parts.headers, content).await?;
+                match kind {
+                    ResourceKind::User => self.put_user(&caller, &query, id, &wanted, body).await,
+                    ResourceKind::Group => self.put_group(&caller, &query, id, &wanted, body).await,
+                }
+            }
+            (&Method::PATCH, Target::Resource(kind, id)) => {
+                let body = body(&parts.headers, content).await?;
+                match kind {
+                    ResourceKind::User => self.patch_user(&caller, &query, id, &wanted, body).await,
+                    ResourceKind::Group => self.patch_group(&caller, &query, id, &wanted, body).await,
+                }
+            }
+            (&Method::DELETE, Target::Resource(ResourceKind::User, id)) => self.delete_user(&caller, id, &wanted).await,
+            (&Method::DELETE, Target::Resource(ResourceKind::Group, id)) => self.delete_group(&caller, id, &wanted).await,
+            (_, Target::Resource(ResourceKind::User, id)) => self.get_user(&caller, &query, id, &wanted).await,
+            (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(&caller, &query, id, &wanted).await,
+            (_, Target::Collection(kind)) => self.list(&caller, kind, &query).await,
+            (_, discovery) => self.discover(&caller, &discovery, &query),
+        }
+    }
+
+    async fn list(&self, caller: &Caller, kind: ResourceKind, query: &Query) -> Result<Answer, Failure> {
+        let (workspace, schema, base_url) = (&caller.workspace.id, self.schemas.of(kind), self.base_url(&caller.workspace.id));
+        let profile = self.settings(&caller.workspace).profile;
+        let body = match kind {
+            ResourceKind::User => list(&Users { store: &self.store, workspace, schema, base_url }, query, schema, profile).await?,
+            ResourceKind::Group => list(&Groups { store: &self.store, workspace, schema, base_url }, query, schema, profile).await?,
+        };
+        Ok(Answer::Document(body))
+    }
+
+    /// RFC 7644, section 4. A filter is refused there, as the section demands.
+    fn discover(&self, caller: &Caller, target: &Target<'_>, query: &Query) -> Result<Answer, Failure> {
+        let base_url = self.base_url(&caller.workspace.id);
+        if query.filter.is_some() {
+            return Err(ScimError::Forbidden("discovery documents cannot be filtered".to_owned()).into());
+        }
+        let all = |resources| Some(ListResponse::all(resources).into_value());
+        let body = match target {
+            Target::ServiceProviderConfig => Some(discovery::service_provider_config(&features(), &base_url)),
+            Target::ResourceTypes => all(discovery::resource_types(&self.schemas, &base_url)),
+            Target::ResourceType(id) => discovery::resource_type(&self.schemas, id, &base_url),
+            Target::Schemas => all(discovery::schemas(&self.schemas, &base_url)),
+            Target::Schema(urn) => discovery::schema(&self.schemas, urn, &base_url),
+            // A token is a provider's and no user's.
+            Target::Me => return Err(ScimError::NotImplemented("/Me for a caller that is no user").into()),
+            Target::Collection(_) | Target::Resource(..) | Target::Search(_) => None,
+        };
+        Ok(Answer::Document(body.ok_or(ScimError::NotFound)?))
+    }
+}
+
+fn features() -> Features {
+    Features {
+        bulk: None,
+        sort: true,
+        etag: true,
+        cursor_timeout: None,
+        default_page_size: PAGES.default,
+        max_page_size: PAGES.max,
+        authentication: vec![AuthenticationScheme::BearerToken],
+        interop_profile: false,
+        documentation_uri: None,
+    }
+}
+
+async fn serve(
+    State(service): State<ScimService>,
+    Path(named): Path<std::collections::HashMap<String, String>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let is_head = request.method() == Method::HEAD;
+    let workspace = named.get("workspace").map(String::as_str).unwrap_or_default();
+    let mut response = match service.dispatch(workspace, request).await {
+        Ok(answer) => answer.into_response(),
+        Err(failure) => failure.tell(&id.to_string()).into_response(),
+    };
+    if is_head {
+        *response.body_mut() = axum::body::Body::empty();
+    }
+    response
+}
+
+/// A path that is none of ours. Those that only look like one (`//scim/v2//Users`, `/scim%2Fv2/…`) are told what every path below
+/// the base URL is told without a credential.
+async fn unknown(request: Request) -> Response {
+    let looks_like_ours = request.uri().path().to_ascii_lowercase().contains("scim");
+    if looks_like_ours { ScimError::Unauthorized.into_response() } else { StatusCode::NOT_FOUND.into_response() }
+}

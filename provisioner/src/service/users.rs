@@ -1,0 +1,228 @@
+//! `/Users`: each handler is a paragraph of RFC 7644, section 3. Whatever leaves a person without access is answered only after
+//! the barrier.
+
+use std::collections::HashMap;
+
+use lockstep_shared::{
+    id::{UserId, WorkspaceId},
+    model::user::{LoginMethod, Origin, User},
+    store::{Deletion, GroupRef, NewUser, Store, StoreError, UserMatch},
+};
+use serde_json::{Value, json};
+
+use super::{
+    ScimService,
+    answer::Answer,
+    caller::Caller,
+    failure::Failure,
+    listing::Source,
+    records::{user_document, user_envelope, user_profile},
+    request::{Preconditions, Query},
+};
+use crate::scim::{
+    Document, PatchRequest, ResourceKind, ResourceSchema, ScimError,
+    filter::AttributeRef,
+    normalise::{self, Current},
+    patch,
+    project::{Projection, assemble},
+};
+
+impl ScimService {
+    /// RFC 7644, section 3.3.
+    pub(super) async fn create_user(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
+        let settings = self.settings(&caller.workspace);
+        let read = normalise::user(body, &settings.context(ResourceKind::User), None)?;
+        let new = NewUser { profile: user_profile(read), origin: Origin::Provisioned, login_method: LoginMethod::Sso };
+        let user = self.store.create_user(&caller.workspace.id, new, &caller.actor()).await?;
+        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        Ok(Answer::Created { body, etag, location })
+    }
+
+    /// RFC 7644, section 3.4.1.
+    pub(super) async fn get_user(&self, caller: &Caller, query: &Query, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+        let user = self.store.user(&caller.workspace.id, &user_id(id)?).await?.ok_or(ScimError::NotFound)?;
+        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        if wanted.has(user.version) {
+            return Ok(Answer::NotModified { etag });
+        }
+        Ok(Answer::Resource { body, etag, location })
+    }
+
+    /// RFC 7644, section 3.5.1.
+    pub(super) async fn put_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let settings = self.settings(&caller.workspace);
+        self.change_user(caller, query, id, |user, document| {
+            wanted.permit(user.version)?;
+            normalise::user(body, &settings.context(ResourceKind::User), Some(Current { id: user.id.as_str(), document }))
+        })
+        .await
+    }
+
+    /// RFC 7644, section 3.5.2.
+    pub(super) async fn patch_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let settings = self.settings(&caller.workspace);
+        let request = PatchRequest::parse(body, settings.profile)?;
+        self.change_user(caller, query, id, |user, document| {
+            wanted.permit(user.version)?;
+            let current = Current { id: user.id.as_str(), document };
+            Ok(patch::user(request, &settings.context(ResourceKind::User), current)?.user)
+        })
+        .await
+    }
+
+    /// RFC 7644, section 3.6. Repeating it answers 404, but not before the person is out everywhere.
+    pub(super) async fn delete_user(&self, caller: &Caller, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+        let (workspace, id) = (&caller.workspace.id, user_id(id)?);
+        if let Some(user) = self.store.user(workspace, &id).await? {
+            wanted.permit(user.version)?;
+        }
+        match self.store.delete_user(workspace, &id, &caller.actor()).await? {
+            Deletion::Now(settlement) => {
+                self.road.settle(workspace, settlement).await?;
+                Ok(Answer::Done { etag: None })
+            }
+            Deletion::Before(settlement) => {
+                self.road.settle(workspace, settlement).await?;
+                Err(ScimError::NotFound.into())
+            }
+            Deletion::Never => Err(ScimError::NotFound.into()),
+        }
+    }
+
+    /// Changes a user and answers when everybody who lost access by it is out.
+    async fn change_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        edit: impl FnOnce(&User, &Document) -> Result<normalise::User, ScimError>,
+    ) -> Result<Answer, Failure> {
+        let workspace = &caller.workspace.id;
+        let edit = |user: &User| edit(user, &user_document(&user.profile)).map(user_profile);
+        let (user, settlement) = self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
+        self.road.settle(workspace, settlement).await?;
+        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        Ok(Answer::Resource { body, etag, location })
+    }
+
+    async fn show_user(&self, caller: &Caller, query: &Query, user: &User) -> Result<(Document, String, String), Failure> {
+        let (schema, base_url) = (self.schemas.of(ResourceKind::User), self.base_url(&caller.workspace.id));
+        let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
+        let groups = if projection.wants(Users::ROWS, schema) {
+            self.store.groups_of(&caller.workspace.id, &user.id).await?
+        } else {
+            Vec::new()
+        };
+        let envelope = user_envelope(user, &base_url);
+        let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::User));
+        let whole = whole_user(user, schema, &base_url, &groups);
+        Ok((projection.apply(whole, schema), etag, location))
+    }
+}
+
+/// An id that could not be one of ours names nothing.
+fn user_id(text: &str) -> Result<UserId, ScimError> {
+    UserId::parse(text).map_err(|_| ScimError::NotFound)
+}
+
+fn whole_user(user: &User, schema: &ResourceSchema, base_url: &str, groups: &[GroupRef]) -> Document {
+    let rows = groups.iter().map(|group| {
+        json!({
+            "value": group.id,
+            "$ref": format!("{base_url}/Groups/{}", group.id),
+            "display": group.display_name,
+            "type": "direct",
+        })
+    });
+    let rows = (!groups.is_empty()).then(|| (Users::ROWS, rows.collect()));
+    assemble(schema, &user_document(&user.profile), &user_envelope(user, base_url), rows)
+}
+
+/// The users of a workspace, as a list reads them.
+pub(super) struct Users<'s> {
+    pub(super) store: &'s Store,
+    pub(super) workspace: &'s WorkspaceId,
+    pub(super) schema: &'s ResourceSchema,
+    pub(super) base_url: String,
+}
+
+impl Source for Users<'_> {
+    type Record = User;
+    type Id = UserId;
+    type Match = UserMatch;
+
+    const ROWS: &'static str = "groups";
+
+    fn id(record: &User) -> UserId {
+        record.id.clone()
+    }
+
+    fn index(attribute: &AttributeRef, text: &str) -> Option<UserMatch> {
+        let text = text.to_owned();
+        match (attribute.name.as_str(), attribute.sub.as_deref()) {
+            ("id", None) => Some(UserMatch::Id(text)),
+            ("userName", None) => Some(UserMatch::UserName(text)),
+            ("externalId", None) => Some(UserMatch::ExternalId(text)),
+            ("emails", None | Some("value")) => Some(UserMatch::Email(text)),
+            _ => None,
+        }
+    }
+
+    async fn matching(&self, by: &UserMatch) -> Result<Vec<User>, StoreError> {
+        self.store.users_matching(self.workspace, by).await
+    }
+
+    async fn after(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.store.users_after(self.workspace, after, limit).await
+    }
+
+    async fn page(&self, offset: u64, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.store.users_page(self.workspace, offset, limit).await
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        self.store.count_users(self.workspace).await
+    }
+
+    async fn assemble(&self, users: Vec<User>, with_rows: bool) -> Result<Vec<Document>, StoreError> {
+        let mut groups = if with_rows { self.groups_of(&users).await? } else { HashMap::new() };
+        let whole = |user: &User| {
+            let own = groups.remove(user.id.as_str()).unwrap_or_default();
+            whole_user(user, self.schema, &self.base_url, &own)
+        };
+        Ok(users.iter().map(whole).collect())
+    }
+}
+
+/// Up to here each user's groups are asked for by themselves: users that an index has found may lie far apart.
+const FEW: usize = 5;
+
+impl Users<'_> {
+    async fn groups_of(&self, users: &[User]) -> Result<HashMap<String, Vec<GroupRef>>, StoreError> {
+        let mut groups: HashMap<String, Vec<GroupRef>> = HashMap::new();
+        if users.len() <= FEW {
+            for user in users {
+                groups.insert(user.id.to_string(), self.store.groups_of(self.workspace, &user.id).await?);
+            }
+        } else if let (Some(first), Some(last)) = (users.first(), users.last()) {
+            for (member, group) in self.store.groups_of_range(self.workspace, &first.id, &last.id).await? {
+                groups.entry(member).or_default().push(group);
+            }
+        }
+        Ok(groups)
+    }
+}
