@@ -6,5 +6,6 @@ pub mod forward;
 pub mod lease;
 pub mod oidc;
 pub mod pages;
+pub mod proxy;
 pub mod session;
 pub mod state;

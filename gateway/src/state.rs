@@ -155,7 +155,6 @@ impl Gateway {
         let keeper = Keeper {
             id: id.clone(),
             store: lease_store,
-            bus: runtime.bus.clone(),
             clock: runtime.clock.clone(),
             marks: marks.clone(),
             streams: streams.clone(),

@@ -21,9 +21,9 @@ use crate::service::ScimService;
 /// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
 const LINGER: Duration = Duration::from_millis(500);
 /// How often sessions and one-time marks that have run out are deleted, and the log is pruned.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
-/// Rows of the log are kept this long: twice the longest session that can be configured is far less.
-const KEEP_REVOCATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// Rows of the log are kept for this long at the least.
+const KEEP_REVOCATIONS: Duration = Duration::from_hours(30 * 24);
 
 /// Why the provisioner does not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +78,12 @@ pub fn router(runtime: &Runtime, origin: &str) -> Router {
 
 fn start_sweeping(runtime: &Runtime) {
     let (store, clock, stop) = (runtime.store.clone(), runtime.clock.clone(), runtime.stop.clone());
+    // Further back than any session lasts: what is pruned can name none that is alive.
+    let keep = KEEP_REVOCATIONS.max(runtime.config.gateway.sessions.absolute * 2);
     runtime.tasks.spawn(async move {
         loop {
             let swept = store.sweep_sessions().await;
-            let pruned = store.prune_revocations(clock.now().minus(KEEP_REVOCATIONS)).await;
+            let pruned = store.prune_revocations(clock.now().minus(keep)).await;
             if let Err(error) = swept.and(pruned.map(drop)) {
                 tracing::warn!(error = %error, "old records were not swept away; trying again later");
             }

@@ -276,6 +276,30 @@ on_each_engine! {
         answered(answer).await;
     }
 
+    async fn a_row_that_stands_still_for_ten_minutes_is_forgotten(db: &Db) {
+        let clock = TestClock::new();
+        let waiter = Waiter::new(&db.store, clock.clone());
+        let (dead, live) = (Gateway::serving(&db.store, LEASE).await, Gateway::serving(&db.store, LEASE).await);
+        let settlement = revoke(&db.store).await;
+        live.acknowledges(&*waiter.bus, settlement.through).await;
+        dead.acknowledges(&*waiter.bus, settlement.through).await;
+        answered(waiter.settle(&settlement)).await;
+
+        clock.advance(Duration::from_secs(599));
+        live.beats(&db.store.head().await.unwrap()).await;
+        let settlement = revoke(&db.store).await;
+        live.acknowledges(&*waiter.bus, settlement.through).await;
+        assert_eq!(waited_out(&answered(waiter.settle(&settlement)).await), [&dead.id]);
+        assert_eq!(db.store.gateways().await.unwrap().len(), 2, "not yet");
+        clock.advance(Duration::from_secs(1));
+
+        let left = eventually("the row's end", SOON, async || {
+            let rows = db.store.gateways().await.unwrap();
+            (rows.len() < 2).then_some(rows)
+        });
+        assert_eq!(left.await.unwrap()[0].id, live.id);
+    }
+
     async fn a_repetition_waits_as_the_first_did(db: &Db) {
         let waiter = Waiter::new(&db.store, SystemClock::shared());
         let gateway = Gateway::serving(&db.store, LONG_LEASE).await;
@@ -395,6 +419,22 @@ async fn a_database_that_comes_back_is_asked_again() {
     gateway.acknowledges(&*waiter.bus, settlement.through).await;
 
     assert_eq!(confirmed(&answered(answer).await), [&gateway.id]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_hangs_is_given_up() {
+    let db = Db::postgres().await;
+    let clock = TestClock::new();
+    let waiter = Waiter::new(&db.store, clock.clone());
+    let settlement = revoke(&db.store).await;
+    let mut connection = db.connection().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE gateways IN ACCESS EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
+
+    let mut answer = waiter.settle(&settlement);
+    not_yet(&mut answer, "the rows are not read").await;
+    clock.advance(Duration::from_secs(46));
+
+    assert_eq!(answered(answer).await.took_ms, 46_000);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Hears the doorbell: applies a row that is the next one, and asks for a reading of the log where one is missing. It cuts the
-//! streams of whom it ends *before* it acknowledges.
+//! streams of whom it ends *before* it acknowledges. It acknowledges for the keeper too, whose thread is to do nothing else.
 
 use std::sync::Arc;
 
 use lockstep_shared::{
-    bus::{Bus, Signal},
+    bus::{Ack, Bus, Signal},
     id::ReplicaId,
 };
 
-use super::{Lease, keeper::acknowledge};
+use super::Lease;
 use crate::session::{
     streams::Streams,
     watermarks::{Applied, Watermarks},
@@ -17,20 +17,31 @@ use crate::session::{
 /// Listens until the bus is gone.
 pub async fn ring(id: ReplicaId, bus: Arc<dyn Bus>, marks: Arc<Watermarks>, streams: Streams, lease: Arc<Lease>) {
     let mut records = bus.records();
-    while let Some(signal) = records.next().await {
-        let applied = match &signal {
-            Signal::Message(record) => marks.apply(record),
-            Signal::Gap => Applied::Gap,
+    loop {
+        let applied = tokio::select! {
+            signal = records.next() => match signal {
+                Some(Signal::Message(record)) => marks.apply(&record),
+                Some(Signal::Gap) => Applied::Gap,
+                None => return,
+            },
+            () = lease.caught_up() => Applied::Known,
         };
         match applied {
-            Applied::Next => {
+            // A row that is known may have been applied by the keeper a moment ago, who has not cut anybody yet; or it is a repetition,
+            // and whoever rang may not have heard us the first time.
+            Applied::Next | Applied::Known => {
                 streams.cut_ended(&marks);
                 acknowledge(&*bus, &id, &marks).await;
             }
-            // A repetition: whoever rang may not have heard us the first time.
-            Applied::Known => acknowledge(&*bus, &id, &marks).await,
             // The keeper reads the log, and says so if that contradicts.
             Applied::Gap | Applied::Contradiction => lease.want(),
         }
+    }
+}
+
+/// Says on the bus how far this gateway has come. If it is not heard, the row says it at the next renewal.
+async fn acknowledge(bus: &dyn Bus, id: &ReplicaId, marks: &Watermarks) {
+    if let Some((generation, seq)) = marks.applied() {
+        let _ = bus.acknowledge(&Ack { generation, gateway: id.clone(), seq }).await;
     }
 }

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use lockstep_shared::{
-    bus::{Ack, Bus},
     clock::SharedClock,
     http::health::Readiness,
     id::ReplicaId,
@@ -51,8 +50,6 @@ pub struct Keeper {
     pub id: ReplicaId,
     /// A store of its own, so that no other work holds up a renewal.
     pub store: Store,
-    /// Where acknowledgements go.
-    pub bus: Arc<dyn Bus>,
     /// Where time comes from.
     pub clock: SharedClock,
     /// What is applied.
@@ -157,7 +154,7 @@ impl Keeper {
         Ok(applied_something)
     }
 
-    /// Applies everything up to `head`, cuts whom it ends, and acknowledges.
+    /// Applies everything up to `head`, cuts whom it ends, and has it acknowledged.
     async fn catch_up(&self, head: &Head) -> Result<bool, KeeperError> {
         let lost_track = !self.marks.is_of(head) || self.marks.applied().is_some_and(|(_, seq)| seq < head.floor);
         if lost_track {
@@ -183,16 +180,9 @@ impl Keeper {
         }
         if applied_something {
             self.streams.cut_ended(&self.marks);
-            acknowledge(&*self.bus, &self.id, &self.marks).await;
+            self.lease.tell_caught_up();
         }
         Ok(applied_something)
-    }
-}
-
-/// Says on the bus how far this gateway has come. If it is not heard, the row says it at the next renewal.
-pub(super) async fn acknowledge(bus: &dyn Bus, id: &ReplicaId, marks: &Watermarks) {
-    if let Some((generation, seq)) = marks.applied() {
-        let _ = bus.acknowledge(&Ack { generation, gateway: id.clone(), seq }).await;
     }
 }
 

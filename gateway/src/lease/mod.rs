@@ -23,6 +23,7 @@ pub struct Lease {
     until_boot_nanos: AtomicU64,
     until_wall_millis: AtomicI64,
     wanted: Notify,
+    caught_up: Notify,
     granted: watch::Sender<u64>,
 }
 
@@ -64,6 +65,7 @@ impl Default for Lease {
             until_boot_nanos: AtomicU64::new(0),
             until_wall_millis: AtomicI64::new(i64::MIN),
             wanted: Notify::new(),
+            caught_up: Notify::new(),
             granted: watch::Sender::new(0),
         }
     }
@@ -105,6 +107,16 @@ impl Lease {
     /// Waits until somebody wants a renewal sooner than its time.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    /// Tells whoever acknowledges that rows were read from the log and applied.
+    pub(crate) fn tell_caught_up(&self) {
+        self.caught_up.notify_one();
+    }
+
+    /// Waits until rows were read from the log and applied.
+    pub(crate) async fn caught_up(&self) {
+        self.caught_up.notified().await;
     }
 
     /// Wants a renewal sooner than its time.

@@ -1,11 +1,11 @@
-//! The reverse proxy: what reaches an app has passed the decision and says about the person what we say, and nothing else. What
-//! is still being sent when the session ends is cut. It answers a request that may not pass in the words of whoever asked: a
-//! person is sent to sign in or reads a page, a script gets a status.
+//! The reverse proxy: what reaches an app has passed the decision and says about the person what we say and nothing else. What
+//! is still under way when the session ends is cut. Whoever may not pass hears it in their own language: a person is sent to
+//! sign in or reads a page, a script gets a status.
 //!
-//! Three rules that an operator may want to know. The path and query arrive as they were sent, byte for byte: no decision rests on
-//! them, so there is nothing that another reading of them could get around (only an upstream with a path of its own refuses
-//! what might lead out of it). `Host` is the host that was called, the one that the app was chosen by. An answer that says
-//! nothing about caching becomes `private`, since the app need not know that somebody had to sign in for it.
+//! Three rules for operators. Path and query arrive as they were sent, byte for byte: no decision rests on them, so there is
+//! nothing that another reading could get around (only an upstream with a path of its own refuses what might lead out of it).
+//! `Host` is the host that was called, by which the app was chosen. An answer that says nothing about caching becomes
+//! `private`, since the app need not know that one has to sign in for it.
 
 mod body;
 mod leash;
@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use tracing::Span;
 
 pub use self::upstream::{Upstreams, UpstreamsError};
@@ -33,14 +34,13 @@ use self::{
     not_passed::NotPassed,
     request::Asked,
     upgrade::Switch,
-    upstream::Failure,
 };
 use crate::{
     forward::{
-        decision::{Allowed, Narrow, Refused},
-        headers,
+        decision::{Narrow, Refused},
+        headers::for_client,
     },
-    session::guard::Doubt,
+    session::{guard::Doubt, live::Live},
     state::Gateway,
 };
 
@@ -49,7 +49,7 @@ pub fn mount(router: Router<Gateway>, upstreams: Upstreams) -> Router<Gateway> {
     router.fallback(handle.layer(Extension(upstreams)))
 }
 
-/// Passes a request on to the app of its host, or says why not. It needs `identify` around it and [`Upstreams`] among the
+/// Passes a request on to the app of its host, or says why not. It needs `identify` around it, and [`Upstreams`] among the
 /// request's extensions, where [`mount`] puts them.
 pub async fn handle(State(gateway): State<Gateway>, request: Request) -> Response {
     let upstreams = request.extensions().get::<Upstreams>().cloned();
@@ -60,30 +60,70 @@ pub async fn handle(State(gateway): State<Gateway>, request: Request) -> Respons
     pass(&gateway, &upstreams, &asked, request).await.unwrap_or_else(|not_passed| not_passed.answer(&asked))
 }
 
-async fn pass(gateway: &Gateway, upstreams: &Upstreams, asked: &Asked, request: Request) -> Result<Response, NotPassed> {
+async fn pass(gateway: &Gateway, upstreams: &Upstreams, asked: &Asked, mut request: Request) -> Result<Response, NotPassed> {
     let app = gateway.apps.of(&asked.client.host).ok_or(NotPassed::Nowhere)?;
     let upstream = app.upstream.as_ref().ok_or(NotPassed::Nowhere)?;
-    let original = request.headers().clone();
-    let allowed = gateway.decide(app, &original, &Narrow::default()).await?;
-    Span::current().record("workspace.id", allowed.live.session.workspace.as_str());
-    Span::current().record("user.id", allowed.live.session.user.as_str());
+    let allowed = gateway.decide(app, request.headers(), &Narrow::default()).await?;
+    let live = &allowed.live;
+    Span::current().record("workspace.id", live.session.workspace.as_str());
+    Span::current().record("user.id", live.session.user.as_str());
     let target = request::target(upstream, request.method(), request.uri())?;
-    let (request, switch) = Switch::take(request, asked)?;
+    let switch = Switch::take(&mut request, asked)?;
 
-    let mut leash = Leash::tie(gateway, &allowed.live);
-    // Only now: a row that was applied before the stream was on the list has not cut it.
-    let exchange = async {
-        if !gateway.guard.is_alive(&allowed.live) {
-            return None;
-        }
-        let (upload, progress) = Upload::of(request.body_is_empty(), leash.token(), request.body);
-        let head = request.head_for_upstream(target, asked, &allowed, switch.is_some());
-        tokio::select! {
-            biased;
-            () = leash.cut() => None,
-            answer = upstreams.send(head.map(|()| upload), progress) => Some(answer),
-        }
+    let mut leash = Leash::tie(gateway, live);
+    // After that, and not before: a row that was applied before the leash was tied has not pulled it.
+    if !gateway.guard.is_alive(live) {
+        return Err(why_cut(gateway, live).await.into());
+    }
+    let (request, progress) = request::outgoing(request, target, asked, &allowed, |body| Upload::new(body, leash.token()))?;
+    let request = match &switch {
+        Some(_) => upgrade::asking(request),
+        None => request,
     };
-    let Some(answer) = exchange.await else { return Err(refused_again(gateway, app, &original).await) };
-    answered(gateway, switch, answer?, leash)
+    let answer = tokio::select! {
+        biased;
+        () = leash.pulled() => None,
+        answer = upstreams.send(request, progress) => Some(answer?),
+    };
+    match answer {
+        Some(answer) => answered(gateway, switch, answer, leash),
+        None => Err(why_cut(gateway, live).await.into()),
+    }
+}
+
+/// Why a session was cut that had passed the decision a moment ago.
+async fn why_cut(gateway: &Gateway, live: &Live) -> Refused {
+    match gateway.guard.check_session(&live.session.workspace, &live.session.id).await {
+        Err(denied) => denied.into(),
+        // The lease was gone and is back; what was under way is cut all the same.
+        Ok(_) => Refused::Doubt(Doubt::NoLease),
+    }
+}
+
+fn answered(
+    gateway: &Gateway,
+    switch: Option<Switch>,
+    mut answer: http::Response<Incoming>,
+    leash: Leash,
+) -> Result<Response, NotPassed> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::switched(gateway, switch, answer, leash);
+    }
+    let headers = answer.headers_mut();
+    for_client(headers);
+    keep_private(headers);
+    if answer.body().is_end_stream() {
+        return Ok(answer.map(|_| Body::empty()));
+    }
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(answer.map(|body| Body::new(Download::new(body, leash))))
+}
+
+/// RFC 9111, section 3: a shared cache may keep what says nothing about caching, and hand it to the next person.
+fn keep_private(headers: &mut HeaderMap) {
+    if ![header::CACHE_CONTROL, header::EXPIRES, header::PRAGMA].iter().any(|name| headers.contains_key(name)) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
 }

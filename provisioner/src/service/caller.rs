@@ -25,7 +25,7 @@ use super::failure::Failure;
 use crate::scim::ScimError;
 
 /// A token's last use is written down at most this often.
-const TOUCH_EVERY: Duration = Duration::from_secs(60);
+const TOUCH_EVERY: Duration = Duration::from_mins(1);
 
 /// The identity provider of one workspace.
 #[derive(Debug, Clone)]

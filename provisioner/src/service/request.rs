@@ -107,7 +107,7 @@ pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Value, Failu
     let too_large = || ScimError::TooLarge(format!("the body is larger than {} MB", BODY_LIMIT / (1024 * 1024)));
     let bytes = axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|error| {
         let is_limit = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-            .any(|error| error.is::<http_body_util::LengthLimitError>());
+            .any(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
         if is_limit { too_large() } else { ScimError::InvalidSyntax("the body did not arrive whole".into()) }
     })?;
     Ok(json::parse_limited(&bytes)?)

@@ -41,13 +41,13 @@ impl Actor {
 
     /// The identity provider behind a credential.
     #[must_use]
-    pub fn provider(credential: impl ToString) -> Self {
+    pub fn provider(credential: &impl ToString) -> Self {
         Self { kind: ActorKind::Provider, id: credential.to_string() }
     }
 
     /// A person of the workspace.
     #[must_use]
-    pub fn user(id: impl ToString) -> Self {
+    pub fn user(id: &(impl ToString + ?Sized)) -> Self {
         Self { kind: ActorKind::User, id: id.to_string() }
     }
 

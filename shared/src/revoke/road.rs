@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     barrier::{Standing, Target, with_drift},
     receipt::{Confirmation, Receipt, WaitedOut},
-    watch::Watch,
+    watch::{Watch, in_time},
 };
 use crate::{
     bus::Bus,
@@ -112,7 +112,7 @@ impl Inner {
             return Ok(record.generation.clone());
         }
         loop {
-            match self.store.head().await {
+            match in_time(self.store.head()).await {
                 Ok(head) => return Ok(head.generation),
                 Err(error) if self.clock.boot().since(since) >= MAX_LEASE => return Err(error.into()),
                 Err(_) => tokio::time::sleep(READ_AGAIN_AFTER).await,

@@ -22,8 +22,10 @@ use crate::{
 
 /// How often the rows are looked at when nobody waits, so that a gateway that has died is known before somebody does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a reading may take: a database that fell silent in the middle of one must not hold the waiting up for ever.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 /// A row that has stood still this long is deleted.
-const FORGET_AFTER: Duration = Duration::from_secs(600);
+const FORGET_AFTER: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -108,7 +110,7 @@ impl Watch {
             return Ok(reading.rows.clone());
         }
         let ticket = self.tickets.fetch_add(1, Ordering::SeqCst);
-        let rows: Arc<[Replica]> = self.store.gateways().await?.into();
+        let rows: Arc<[Replica]> = in_time(self.store.gateways()).await?.into();
         let read_by = self.clock.boot();
         self.with_known(|known| {
             known.beats.note(&rows, read_by);
@@ -140,5 +142,13 @@ impl Watch {
     fn with_known<T>(&self, use_it: impl FnOnce(&mut Known) -> T) -> T {
         // Every change is a single insertion or removal, so what a panic has left behind is whole.
         use_it(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A reading with a deadline.
+pub(super) async fn in_time<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(READ_WITHIN, reading).await {
+        Ok(outcome) => outcome,
+        Err(late) => Err(StoreError::Unavailable(sqlx::Error::Io(late.into()))),
     }
 }
