@@ -25,6 +25,7 @@ use crate::{
         return_to::Origins,
     },
     lease::{Keeper, Lease, ring},
+    login::Passwords,
     oidc::Providers,
     session::{
         cookie::SessionKeys,
@@ -82,6 +83,8 @@ pub struct Inner {
     pub issuer: Issuer,
     /// The cookies of sign-ins under way.
     pub flows: FlowCookies,
+    /// Checks and keeps passwords.
+    pub passwords: Passwords,
     /// What is known of the connections' providers.
     pub providers: Providers<Outbound>,
     /// What is applied of the revocation log.
@@ -182,6 +185,7 @@ impl Gateway {
             guard,
             issuer,
             flows,
+            passwords: Passwords::new(runtime.clock.clone()),
             providers,
             marks,
             lease,

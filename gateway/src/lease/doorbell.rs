@@ -29,19 +29,19 @@ pub async fn ring(id: ReplicaId, bus: Arc<dyn Bus>, marks: Arc<Watermarks>, stre
         match applied {
             // A row that is known may have been applied by the keeper a moment ago, who has not cut anybody yet; or it is a repetition,
             // and whoever rang may not have heard us the first time.
-            Applied::Next | Applied::Known => {
-                streams.cut_ended(&marks);
-                acknowledge(&*bus, &id, &marks).await;
-            }
+            Applied::Next | Applied::Known => acknowledge(&*bus, &id, &marks, &streams).await,
             // The keeper reads the log, and says so if that contradicts.
             Applied::Gap | Applied::Contradiction => lease.want(),
         }
     }
 }
 
-/// Says on the bus how far this gateway has come. If it is not heard, the row says it at the next renewal.
-async fn acknowledge(bus: &dyn Bus, id: &ReplicaId, marks: &Watermarks) {
+/// Cuts whom the log has ended so far, and says on the bus how far that is. If it is not heard, the row says it at the next
+/// renewal.
+async fn acknowledge(bus: &dyn Bus, id: &ReplicaId, marks: &Watermarks, streams: &Streams) {
+    // Read before the cut: what is applied during it may not be acknowledged by it.
     if let Some((generation, seq)) = marks.applied() {
+        streams.cut_ended(marks);
         let _ = bus.acknowledge(&Ack { generation, gateway: id.clone(), seq }).await;
     }
 }

@@ -128,6 +128,8 @@ impl Keeper {
             }
         }
         let before = self.marks.position();
+        // What our row is about to say is applied has cut its streams, whoever applied it.
+        self.streams.cut_ended(&self.marks);
         let applied = before.as_ref().map(|position| (&position.generation, position.seq));
         let taken_at = Moment::now(&*self.clock);
         let renewal = self.store.renew_gateway(&self.id, applied).await?;
@@ -154,7 +156,7 @@ impl Keeper {
         Ok(applied_something)
     }
 
-    /// Applies everything up to `head`, cuts whom it ends, and has it acknowledged.
+    /// Applies everything up to `head`, and has whom it ends cut and that acknowledged.
     async fn catch_up(&self, head: &Head) -> Result<bool, KeeperError> {
         let lost_track = !self.marks.is_of(head) || self.marks.applied().is_some_and(|(_, seq)| seq < head.floor);
         if lost_track {
@@ -179,7 +181,6 @@ impl Keeper {
             return Err(KeeperError::Contradiction);
         }
         if applied_something {
-            self.streams.cut_ended(&self.marks);
             self.lease.tell_caught_up();
         }
         Ok(applied_something)

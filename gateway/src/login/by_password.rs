@@ -62,45 +62,32 @@ pub(super) async fn submit(
         note_failure(&gateway, accounts);
         return Ok(page(&address, &rd, Some(Notice::PasswordWrong)).into_response());
     }
-    enter(&gateway, &headers, opened, mint, &rd).await?.map_or_else(
-        |stop| match stop {
-            NotEntered::Gone => Ok(page(&address, &rd, Some(Notice::PasswordWrong)).into_response()),
-            NotEntered::Stop(stop) => Err(stop),
-        },
-        Ok,
-    )
+    let entered = enter(&gateway, &headers, opened, mint, &rd).await?;
+    Ok(entered.unwrap_or_else(|| page(&address, &rd, Some(Notice::PasswordWrong)).into_response()))
 }
 
-/// Why a right password led nowhere.
-enum NotEntered {
-    /// It was changed while it was checked.
-    Gone,
-    /// Something else.
-    Stop(Stop),
-}
-
-/// Enters the first of the accounts whose workspace allows it.
+/// Enters the first of the accounts whose workspace allows it; `None` where the password was changed while it was checked.
 async fn enter(
     gateway: &Gateway,
     headers: &HeaderMap,
     opened: Vec<PasswordAccount>,
     mint: Mint,
     rd: &ReturnTo,
-) -> Result<Result<Response, NotEntered>, Stop> {
+) -> Result<Option<Response>, Stop> {
     let mut first_refusal = None;
     for account in opened {
         match gateway.store.sign_in_by_password(&account).await? {
             Ok(signed_in) => {
                 let admission = Admission { workspace: account.workspace, signed_in, by: SignedInBy::Password, mint };
-                return admission.let_in(gateway, headers, rd).await.map(Ok);
+                return admission.let_in(gateway, headers, rd).await.map(Some);
             }
             Err(refusal) => first_refusal = first_refusal.or(Some((refusal, account))),
         }
     }
-    Ok(Err(match first_refusal {
-        None | Some((Refusal::PasswordGone, _)) => NotEntered::Gone,
-        Some((refusal, account)) => NotEntered::Stop(refused(gateway, refusal, &account.workspace, rd).await),
-    }))
+    match first_refusal {
+        None | Some((Refusal::PasswordGone, _)) => Ok(None),
+        Some((refusal, account)) => Err(refused(gateway, refusal, &account.workspace, rd).await),
+    }
 }
 
 /// After the answer, so that its time does not tell whether there is an account.

@@ -25,6 +25,10 @@ pub enum Denied {
     ProviderSaidNo,
     /// The provider's answer was not believed.
     AnswerRefused,
+    /// The address is not verified at the provider, or its domain is not proven to be the workspace's.
+    EmailNotProven,
+    /// They sign in with a password and came through the provider.
+    UsesPassword,
     /// The workspace lets people in through its provider alone.
     SsoOnly,
     /// The operator has suspended the workspace.
@@ -129,7 +133,9 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn signed_out(workspace: Option<&'a str>, sign_in: &'a str) -> Self {
+    pub(super) fn signed_out(workspace: Option<&'a str>, sign_in: &'a str, provider: Option<&'a str>) -> Self {
+        let again = Action { label: "Sign in again", href: sign_in };
+        let there_too = provider.map(|href| Action { label: "Sign out at the identity provider", href });
         Self {
             css: CSS,
             icon: Icon::Done,
@@ -138,7 +144,7 @@ impl<'a> Message<'a> {
             what: "Nothing that you reach through this workspace is open in this browser any more.".to_owned(),
             todo: "You may still be signed in at your company’s identity provider. On a shared computer, sign out there too."
                 .to_owned(),
-            actions: vec![Action { label: "Sign in again", href: sign_in }],
+            actions: std::iter::once(again).chain(there_too).collect(),
             status: StatusCode::OK.as_u16(),
             request_id: None,
         }
@@ -213,6 +219,18 @@ fn denied_words(why: &Denied, place: &str) -> (&'static str, String, &'static st
             "Your company’s identity provider answered, but the answer did not pass our checks.".to_owned(),
             "Try again. If it keeps happening, give the request id below to your IT department: their log says why.",
             "Try again",
+        ),
+        Denied::EmailNotProven => (
+            "We could not match your e-mail",
+            format!("Your sign-in worked, but the e-mail address in it is not one that {place} can vouch for."),
+            "Ask your IT department to verify your address at the identity provider, and the company’s domain here.",
+            "Try again",
+        ),
+        Denied::UsesPassword => (
+            "You sign in with a password",
+            format!("Your account in {place} is not part of the company’s directory: it has a password of its own."),
+            "Continue with your e-mail address and password.",
+            "Use a password",
         ),
         Denied::SsoOnly => (
             "Use your company’s sign-in",

@@ -1,6 +1,7 @@
 //! What people see: sign-in, refusals and errors, one quiet design. No script, nothing from elsewhere, and nothing that a
 //! provider said; each page says what happened and what to do.
 
+mod answer;
 mod message;
 mod policy;
 mod templates;
@@ -14,6 +15,7 @@ use http::StatusCode;
 
 use self::message::Message;
 pub use self::{
+    answer::{in_place_of_a_panic, render},
     message::{Denied, Problem},
     policy::headers,
 };
@@ -102,10 +104,6 @@ pub enum Page {
     },
     /// A password, where it is allowed.
     Password {
-        /// The workspace's name.
-        workspace: String,
-        /// The workspace's id.
-        workspace_id: String,
         /// Who is signing in.
         email: String,
         /// Where to go afterwards.
@@ -123,8 +121,6 @@ pub enum Page {
         email: String,
         /// Where the form goes.
         action: String,
-        /// The invitation.
-        token: String,
         /// The shortest password.
         min_length: usize,
         /// What to say.
@@ -145,6 +141,8 @@ pub enum Page {
         workspace: Option<String>,
         /// Where to sign in again.
         sign_in: String,
+        /// Where to sign out at the provider, if it can be done there.
+        provider: Option<String>,
     },
     /// Signed in at the provider, and still not let in.
     Denied {
@@ -185,14 +183,14 @@ impl Page {
             Self::Choose { workspace, email, choices, back } => {
                 templates::Choose::new(workspace.as_deref(), email, choices, back).render()
             }
-            Self::Password { workspace, workspace_id, email, rd, back, notice } => {
-                templates::Password::new(workspace, workspace_id, email, rd, back, *notice).render()
-            }
-            Self::SetPassword { workspace, email, action, token, min_length, notice } => {
-                templates::SetPassword::new(workspace, email, action, token, *min_length, *notice).render()
+            Self::Password { email, rd, back, notice } => templates::Password::new(email, rd, back, *notice).render(),
+            Self::SetPassword { workspace, email, action, min_length, notice } => {
+                templates::SetPassword::new(workspace, email, action, *min_length, *notice).render()
             }
             Self::SignOut { workspace, rd, stay } => templates::SignOut::new(workspace.as_deref(), rd, stay).render(),
-            Self::SignedOut { workspace, sign_in } => Message::signed_out(workspace.as_deref(), sign_in).render(),
+            Self::SignedOut { workspace, sign_in, provider } => {
+                Message::signed_out(workspace.as_deref(), sign_in, provider.as_deref()).render()
+            }
             Self::Denied { why, workspace, retry } => {
                 Message::denied(why, workspace.as_deref(), retry.as_deref(), request_id).render()
             }

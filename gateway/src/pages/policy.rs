@@ -19,6 +19,10 @@ pub fn headers(page: &Page) -> HeaderMap {
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
     let mut headers: HeaderMap = fixed.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+    if has_form(page) {
+        // Under `no-referrer` browsers write `Origin: null` even on our own forms; of an address they tell the origin alone.
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
+    }
     // A policy is ASCII; were it not, no page would be better than one without it.
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
@@ -29,10 +33,14 @@ pub fn headers(page: &Page) -> HeaderMap {
 
 fn policy(page: &Page) -> String {
     let style = STANDARD.encode(digest::digest(&digest::SHA256, CSS.as_bytes()));
-    let forms = match page {
-        // These forms are answered with a redirect to a provider or an app, and browsers hold the whole chain to `form-action`.
-        Page::SignIn { .. } | Page::Password { .. } | Page::SignOut { .. } | Page::SetPassword { .. } => "",
-        Page::Choose { .. } | Page::SignedOut { .. } | Page::Denied { .. } | Page::Problem(_) => "; form-action 'none'",
-    };
+    // These forms are answered with a redirect to a provider or an app, and browsers hold the whole chain to `form-action`.
+    let forms = if has_form(page) { "" } else { "; form-action 'none'" };
     format!("default-src 'none'; style-src 'sha256-{style}'; img-src data:; base-uri 'none'; frame-ancestors 'none'{forms}")
+}
+
+fn has_form(page: &Page) -> bool {
+    match page {
+        Page::SignIn { .. } | Page::Password { .. } | Page::SignOut { .. } | Page::SetPassword { .. } => true,
+        Page::Choose { .. } | Page::SignedOut { .. } | Page::Denied { .. } | Page::Problem(_) => false,
+    }
 }

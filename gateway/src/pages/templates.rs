@@ -48,7 +48,6 @@ pub(super) struct Password<'a> {
     css: &'static str,
     title: &'static str,
     workspace: Option<&'a str>,
-    workspace_id: &'a str,
     email: &'a str,
     rd: &'a str,
     back: &'a str,
@@ -57,16 +56,9 @@ pub(super) struct Password<'a> {
 }
 
 impl<'a> Password<'a> {
-    pub(super) fn new(
-        workspace: &'a str,
-        workspace_id: &'a str,
-        email: &'a str,
-        rd: &'a str,
-        back: &'a str,
-        notice: Option<Notice>,
-    ) -> Self {
+    pub(super) fn new(email: &'a str, rd: &'a str, back: &'a str, notice: Option<Notice>) -> Self {
         let wrong = notice.is_some_and(Notice::is_wrong);
-        Self { css: CSS, title: "Enter your password", workspace: Some(workspace), workspace_id, email, rd, back, notice, wrong }
+        Self { css: CSS, title: "Enter your password", workspace: None, email, rd, back, notice, wrong }
     }
 }
 
@@ -78,7 +70,6 @@ pub(super) struct SetPassword<'a> {
     workspace: Option<&'a str>,
     email: &'a str,
     action: &'a str,
-    token: &'a str,
     min_length: usize,
     notice: Option<Notice>,
     wrong: bool,
@@ -89,12 +80,11 @@ impl<'a> SetPassword<'a> {
         workspace: &'a str,
         email: &'a str,
         action: &'a str,
-        token: &'a str,
         min_length: usize,
         notice: Option<Notice>,
     ) -> Self {
         let wrong = notice.is_some_and(Notice::is_wrong);
-        Self { css: CSS, title: "Set your password", workspace: Some(workspace), email, action, token, min_length, notice, wrong }
+        Self { css: CSS, title: "Set your password", workspace: Some(workspace), email, action, min_length, notice, wrong }
     }
 }
 

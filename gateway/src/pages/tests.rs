@@ -31,8 +31,6 @@ fn every_page(text: &str, email: &str) -> Vec<(&'static str, Page)> {
         (
             "password",
             Page::Password {
-                workspace: text(),
-                workspace_id: text(),
                 email: email(),
                 rd: text(),
                 back: text(),
@@ -41,16 +39,18 @@ fn every_page(text: &str, email: &str) -> Vec<(&'static str, Page)> {
         ),
         (
             "set-password",
-            Page::SetPassword { workspace: text(), email: email(), action: text(), token: text(), min_length: 12, notice: None },
+            Page::SetPassword { workspace: text(), email: email(), action: text(), min_length: 12, notice: None },
         ),
         ("sign-out", Page::SignOut { workspace: some(), rd: text(), stay: text() }),
-        ("signed-out", Page::SignedOut { workspace: some(), sign_in: text() }),
+        ("signed-out", Page::SignedOut { workspace: some(), sign_in: text(), provider: some() }),
         ("denied-removed", denied(Denied::Removed)),
         ("denied-not-provisioned", denied(Denied::NotProvisioned)),
         ("denied-role", denied(Denied::RoleMissing { app: text() })),
         ("denied-other-workspace", denied(Denied::OtherWorkspace)),
         ("denied-provider", denied(Denied::ProviderSaidNo)),
         ("denied-answer", denied(Denied::AnswerRefused)),
+        ("denied-email", denied(Denied::EmailNotProven)),
+        ("denied-uses-password", denied(Denied::UsesPassword)),
         ("denied-sso-only", denied(Denied::SsoOnly)),
         ("denied-suspended", denied(Denied::Suspended)),
         ("400", Page::Problem(Problem::BadRequest)),
@@ -150,13 +150,14 @@ fn r62_every_page_has_the_headers_of_a_page() {
 
         assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{name}");
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{name}");
-        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer", "{name}");
+        let has_form = page.html("r").contains("<form");
+        assert_eq!(headers[header::REFERRER_POLICY], if has_form { "strict-origin" } else { "no-referrer" }, "{name}");
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
             assert!(policy.contains(part), "{name}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{name}: {policy}");
-        assert_eq!(policy.contains("form-action 'none'"), !page.html("r").contains("<form"), "{name}");
+        assert_eq!(policy.contains("form-action 'none'"), !has_form, "{name}");
     }
 }
 

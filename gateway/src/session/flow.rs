@@ -14,6 +14,7 @@ use lockstep_shared::{
 };
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
+use url::form_urlencoded;
 
 use super::cookie;
 
@@ -22,6 +23,10 @@ const PURPOSE: &str = "lockstep login flow";
 const LIFETIME: Duration = Duration::from_mins(10);
 /// How far the clocks of two gateways may be apart.
 const SKEW: Duration = Duration::from_mins(1);
+/// A browser follows a redirect at once.
+const KEPT_FOR: Duration = Duration::from_mins(1);
+/// What an authorization response consists of.
+const ANSWER: [&str; 4] = ["state", "code", "error", "iss"];
 /// Sign-ins on their way in one browser: a few tabs.
 const MOST: usize = 5;
 /// And their size together, since every request carries them.
@@ -131,6 +136,23 @@ impl FlowCookies {
         cookie::clear(&name_of(state))
     }
 
+    /// Keeps an answer that was posted, for the browser to come back with. Only what an answer consists of is kept; nothing is on
+    /// the server, and its `state` sees to it that it counts once.
+    pub fn keep_answer(&self, connection: &ConnectionId, form: &str, now: Timestamp) -> Result<String, FlowError> {
+        let pairs = form_urlencoded::parse(form.as_bytes()).filter(|(name, _)| ANSWER.contains(&name.as_ref()));
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let plain = serde_json::to_vec(&KeptAnswer { form, at: now }).map_err(|_| FlowError::TooLarge)?;
+        let ticket = self.sealer.seal(&answer_purpose(connection), &plain)?;
+        if ticket.len() > cookie::SIZE_LIMIT { Err(FlowError::TooLarge) } else { Ok(ticket) }
+    }
+
+    /// The answer behind a ticket of this connection, for a minute.
+    pub fn kept_answer(&self, connection: &ConnectionId, ticket: &str, now: Timestamp) -> Result<String, FlowError> {
+        let plain = self.sealer.open(&answer_purpose(connection), ticket).map_err(|_| FlowError::Forged)?;
+        let kept: KeptAnswer = serde_json::from_slice(&plain).map_err(|_| FlowError::Forged)?;
+        if kept.at.since(now) > SKEW || now.since(kept.at) > KEPT_FOR + SKEW { Err(FlowError::Expired) } else { Ok(kept.form) }
+    }
+
     /// The name is bound in, so that the cookie of one state is not that of another.
     fn seal(&self, flow: &Flow, name: &str) -> Result<String, FlowError> {
         let plain = serde_json::to_vec(flow).map_err(|_| FlowError::TooLarge)?;
@@ -170,6 +192,17 @@ impl FlowCookies {
         }
         ended.iter().filter_map(|name| cookie::clear(name)).collect()
     }
+}
+
+/// A posted answer on its way back to the browser that it belongs to.
+#[derive(Serialize, Deserialize)]
+struct KeptAnswer {
+    form: String,
+    at: Timestamp,
+}
+
+fn answer_purpose(connection: &ConnectionId) -> String {
+    format!("lockstep posted answer {connection}")
 }
 
 /// One cookie per state: two sign-ins in two tabs do not take each other's place.
