@@ -4,8 +4,14 @@
 pub mod apps;
 pub mod forward;
 pub mod lease;
+pub mod login;
+mod logout;
 pub mod oidc;
 pub mod pages;
 pub mod proxy;
+pub mod routes;
+pub mod serve;
 pub mod session;
 pub mod state;
+#[cfg(test)]
+mod testing;

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    proxy::{Upstreams, UpstreamsError},
     routes,
     state::{BuildError, Gateway},
 };
@@ -31,6 +32,9 @@ pub enum ServeError {
     /// The gateway cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The way to the apps cannot be opened.
+    #[error(transparent)]
+    Upstreams(#[from] UpstreamsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}; is another program there? Change [gateway] {key}")]
     Listen {
@@ -52,9 +56,10 @@ pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError
     let (readiness, drained) = (Readiness::new(), CancellationToken::new());
     // The ops listener answers from the first moment and until the last.
     let ops_stop = CancellationToken::new();
-    let ops = tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
+    let ops =
+        tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
     let gateway = Gateway::build(runtime, open_lease_store(runtime)?, readiness.clone(), drained.clone()).await?;
-    let router = routes::router(&gateway);
+    let router = routes::router(&gateway, Upstreams::new(&runtime.config.outbound)?);
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
     tracing::info!(address = %settings.listen, public_url = %settings.public_url, "the gateway listens");

@@ -12,7 +12,7 @@ use lockstep_shared::{
     id::ReplicaId,
     revoke::Road,
     runtime::Runtime,
-    secret::{SecretError, Sealer},
+    secret::{Sealer, SecretError},
     session::SessionStore,
     store::{KeyPurpose, Store, StoreError},
 };
@@ -130,7 +130,12 @@ impl Inner {
 
 impl Gateway {
     /// Builds a gateway on a runtime. `lease_store` is a store of its own for the lease.
-    pub async fn build(runtime: &Runtime, lease_store: Store, readiness: Readiness, drained: CancellationToken) -> Result<Self, BuildError> {
+    pub async fn build(
+        runtime: &Runtime,
+        lease_store: Store,
+        readiness: Readiness,
+        drained: CancellationToken,
+    ) -> Result<Self, BuildError> {
         let settings = runtime.config.require_gateway()?;
         let store = runtime.store.clone();
         let keys = Arc::new(session_keys(&store).await?);
@@ -223,9 +228,7 @@ async fn session_keys(store: &Store) -> Result<SessionKeys, BuildError> {
 }
 
 async fn signers(store: &Store) -> Result<Vec<Signer>, BuildError> {
-    let make = || {
-        Signer::generate().map_err(|error| StoreError::Corrupt { what: "new signing key", source: error.into() })
-    };
+    let make = || Signer::generate().map_err(|error| StoreError::Corrupt { what: "new signing key", source: error.into() });
     let material = store.key_material(KeyPurpose::IdentityJwt, make).await?;
     let signers = material.iter().map(|bytes| Signer::from_pkcs8(bytes)).collect::<Result<Vec<_>, _>>()?;
     if signers.is_empty() { Err(SigningError::Key.into()) } else { Ok(signers) }

@@ -109,7 +109,7 @@ impl TestGateway {
             attributes: serde_json::Map::new(),
         };
         let new = NewUser { profile, origin: Origin::Provisioned, login_method: LoginMethod::Sso };
-        self.gateway.store.create_user(workspace, new, &Actor::provider("test")).await.unwrap().id
+        self.gateway.store.create_user(workspace, new, &Actor::provider(&"test")).await.unwrap().id
     }
 
     /// A live session of a person, and the `Cookie` header that carries it.

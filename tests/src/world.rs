@@ -30,11 +30,13 @@ pub struct Shape {
     pub lease: &'static str,
     /// Whether SSO is enforced from the start.
     pub enforced: bool,
+    /// The port of a proxy in front, which then has the public address.
+    pub front: Option<u16>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { gateways: 1, lease: "3s", enforced: true }
+        Self { gateways: 1, lease: "3s", enforced: true, front: None }
     }
 }
 
@@ -59,6 +61,8 @@ pub struct World {
     pub token: String,
     /// The connection's id.
     pub connection: String,
+    /// Where people reach the gateway.
+    pub public_url: String,
 }
 
 /// Somebody of the company.
@@ -84,6 +88,8 @@ impl World {
         let redis = Redis::start().await?;
         let mut site = Site::new(database.url(), Some(&redis.url()))?;
         site.set("revocation.lease", shape.lease);
+        let public_url = shape.front.map_or_else(|| site.gateway_url(), |port| format!("http://localhost:{port}"));
+        site.set("gateway.public_url", public_url.clone());
         let provisioner = site.provisioner().await?;
         site.command(&["workspace", "create", WORKSPACE, "--name", "Acme", "--plan", "enterprise"]).await?;
         site.command(&["domain", "add", WORKSPACE, "acme.example"]).await?;
@@ -100,7 +106,7 @@ impl World {
         for _ in 0..shape.gateways {
             gateways.push(site.gateway().await?);
         }
-        Ok(Self { site, database, redis, provider, provisioner, gateways, scim, token, connection })
+        Ok(Self { site, database, redis, provider, provisioner, gateways, scim, token, connection, public_url })
     }
 
     /// Adds somebody at the provider and provisions them.
@@ -125,7 +131,7 @@ impl World {
     /// Where people start to sign in.
     #[must_use]
     pub fn sign_on_url(&self) -> String {
-        format!("{}/sso/{WORKSPACE}", self.site.gateway_url())
+        format!("{}/sso/{WORKSPACE}", self.public_url)
     }
 
     /// Signs somebody in through the provider, and returns the gateway's answer to the provider's.
@@ -144,7 +150,7 @@ impl World {
 
     /// The session cookie of a signed-in browser, as a `Cookie` header.
     pub fn cookie(&self, agent: &Agent) -> Result<String, HarnessError> {
-        agent.cookie_header(self.site.gateway_url())
+        agent.cookie_header(&self.public_url)
     }
 
     /// Switches somebody off, as Entra does.

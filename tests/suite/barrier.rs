@@ -388,8 +388,10 @@ async fn a_database_that_goes_away_after_the_commit_hastens_no_answer() {
 
         let mut answer = waiter.settle(&settlement);
         // The word of a gateway counts for nothing without the rows: there may be others.
-        let word = Ack { generation: settlement.records[0].generation.clone(), gateway: gateway.id.clone(), seq: settlement.through };
+        let word =
+            Ack { generation: settlement.records[0].generation.clone(), gateway: gateway.id.clone(), seq: settlement.through };
         waiter.bus.acknowledge(&word).await.unwrap();
+        not_yet(&mut answer, "nothing is known").await;
         clock.advance(Duration::from_millis(45_500));
         not_yet(&mut answer, "the longest lease with its drift has not passed").await;
         clock.advance(Duration::from_millis(500));
@@ -440,7 +442,8 @@ async fn a_reading_that_hangs_is_given_up() {
 #[tokio::test]
 async fn an_earlier_place_whose_incarnation_cannot_be_read_is_never_taken_for_settled() {
     let clock = TestClock::new();
-    let options = StoreOptions { acquire_timeout: Duration::from_millis(100), ..StoreOptions::new("sqlite:///no/such/folder/x.db") };
+    let options =
+        StoreOptions { acquire_timeout: Duration::from_millis(100), ..StoreOptions::new("sqlite:///no/such/folder/x.db") };
     let store = Store::open(&options, clock.clone(), sealer()).unwrap();
     let waiter = Waiter::new(&store, clock.clone());
 

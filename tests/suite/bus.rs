@@ -277,7 +277,9 @@ async fn a_redis_that_stood_still_is_heard_again_after_a_gap() {
     assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
     assert!(asked.elapsed() < Duration::from_millis(1500));
     // Longer than the silence that the supervisor bears.
-    eventually("three seconds of silence", SOON, async || (asked.elapsed() >= Duration::from_secs(3)).then_some(())).await.unwrap();
+    eventually("three seconds of silence", SOON, async || (asked.elapsed() >= Duration::from_secs(3)).then_some(()))
+        .await
+        .unwrap();
     server.resume().unwrap();
 
     assert!(rings(&*over_redis.bus, &mut records, BACK_WITHIN, 1).await);

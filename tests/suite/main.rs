@@ -10,3 +10,7 @@ mod barrier;
 mod bus;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod scim;

@@ -22,7 +22,7 @@ use redis::AsyncCommands as _;
 
 use crate::store::{Db, workspace};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 /// What a request may have to wait for a session store that is away.
 const AWAY_WITHIN: Duration = Duration::from_millis(1500);
 

@@ -156,7 +156,9 @@ mod tests {
 
     #[test]
     fn g20_an_original_url_that_nobody_could_parse_is_refused() {
-        let sound = |value: &str| original_is_sound(&[(ORIGINAL[0].clone(), HeaderValue::from_str(value).unwrap())].into_iter().collect());
+        let sound = |value: &str| {
+            original_is_sound(&[(ORIGINAL[0].clone(), HeaderValue::from_str(value).unwrap())].into_iter().collect())
+        };
 
         assert!(sound("https://app.example.com/a%20b?c=d"));
         assert!(sound("/a/b"));

@@ -37,7 +37,9 @@ pub enum KeeperError {
     #[error("the renewal took longer than {} s", RENEW_WITHIN.as_secs())]
     TooSlow,
     /// The log is not a later state of what was applied.
-    #[error("the revocation log contradicts what was applied: the database was restored; run `provisioner migrate --new-generation`")]
+    #[error(
+        "the revocation log contradicts what was applied: the database was restored; run `provisioner migrate --new-generation`"
+    )]
     Contradiction,
     /// Our row was gone; it has been made anew.
     #[error("this gateway's row was gone")]

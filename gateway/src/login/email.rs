@@ -5,7 +5,11 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse as _, Response},
 };
-use lockstep_shared::model::{connection::ConnectionState, text::EmailAddress, workspace::{Workspace, WorkspaceState}};
+use lockstep_shared::model::{
+    connection::ConnectionState,
+    text::EmailAddress,
+    workspace::{Enforcement, Workspace, WorkspaceState},
+};
 
 use super::{
     Stop, by_password,
@@ -63,7 +67,7 @@ async fn owners(gateway: &Gateway, email: &EmailAddress) -> Result<Vec<Workspace
         let workspace = gateway.store.workspace(&id).await?;
         // An enforced workspace has no other way in, whatever has become of its provider.
         owners.extend(workspace.filter(|workspace| {
-            let demands_sso = workspace.enforcement == lockstep_shared::model::workspace::Enforcement::Enforced;
+            let demands_sso = workspace.enforcement == Enforcement::Enforced;
             workspace.state == WorkspaceState::Active && (has_provider || demands_sso)
         }));
     }

@@ -9,7 +9,11 @@ use axum::{
 use http::HeaderMap;
 use lockstep_shared::{
     http::client_addr::Client,
-    model::{session::SignedInBy, user::{LoginMethod, User}, workspace::Workspace},
+    model::{
+        session::SignedInBy,
+        user::{LoginMethod, User},
+        workspace::Workspace,
+    },
     store::PasswordAccount,
 };
 use secrecy::SecretString;
@@ -29,10 +33,7 @@ use crate::{
 
 const TOKEN_LIMIT: usize = 64;
 
-pub(super) async fn ask(
-    State(gateway): State<Gateway>,
-    Path((workspace, token)): Path<(String, String)>,
-) -> Result<Page, Stop> {
+pub(super) async fn ask(State(gateway): State<Gateway>, Path((workspace, token)): Path<(String, String)>) -> Result<Page, Stop> {
     Ok(Invitation::open(&gateway, &workspace, token).await?.page(None))
 }
 

@@ -50,6 +50,7 @@ impl From<SecretError> for PasswordError {
 #[derive(Debug, Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
+    patience: Duration,
     pub(super) throttle: Arc<Throttle>,
 }
 
@@ -57,7 +58,7 @@ impl Passwords {
     /// With limits that count by this clock.
     #[must_use]
     pub fn new(clock: SharedClock) -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), throttle: Arc::new(Throttle::new(clock)) }
+        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), patience: PATIENCE, throttle: Arc::new(Throttle::new(clock)) }
     }
 
     /// The accounts that this password opens.
@@ -85,7 +86,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn = timeout(PATIENCE, self.turns.clone().acquire_owned()).await.map_err(|_| PasswordError::Busy)?;
+        let turn = timeout(self.patience, self.turns.clone().acquire_owned()).await.map_err(|_| PasswordError::Busy)?;
         let turn = turn.map_err(|_| PasswordError::Interrupted)?;
         // The turn goes with the work: a client that hangs up does not let another one in before its time.
         let outcome = tokio::task::spawn_blocking(move || {
@@ -146,9 +147,9 @@ mod tests {
         assert_eq!(passwords.opened_by(right, vec![account("acme", "not a hash".to_owned())]).await.unwrap(), []);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_waits_too_long_for_a_turn_is_told_so() {
-        let passwords = Passwords::new(TestClock::new());
+        let passwords = Passwords { patience: Duration::from_millis(1), ..Passwords::new(TestClock::new()) };
         let _held = passwords.turns.clone().acquire_many_owned(2).await.unwrap();
 
         let outcome = passwords.hash(SecretString::from("correct horse battery")).await;

@@ -79,10 +79,7 @@ fn choose(workspace: Workspace, connections: &[Connection], hint: &str, rd: &Ret
     let choice = |connection: &Connection| Choice {
         label: name_of(connection.preset).to_owned(),
         detail: connection.id.to_string(),
-        href: sign_on_link(
-            &workspace.id,
-            &[("connection", connection.id.as_str()), ("login_hint", hint), ("rd", rd.as_str())],
-        ),
+        href: sign_on_link(&workspace.id, &[("connection", connection.id.as_str()), ("login_hint", hint), ("rd", rd.as_str())]),
     };
     Page::Choose {
         email: hint.to_owned(),

@@ -4,17 +4,13 @@
 use axum::{
     Extension,
     extract::{RawQuery, State},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use http::HeaderMap;
 use lockstep_shared::{
     http::client_addr::Client,
     id::WorkspaceId,
-    model::{
-        session::Session,
-        user::LoginMethod,
-        workspace::WorkspaceState,
-    },
+    model::{session::Session, user::LoginMethod, workspace::WorkspaceState},
 };
 
 use super::{
@@ -78,6 +74,7 @@ async fn send_back(
         Ok(()) | Err(Closed::OtherWorkspace) => Denied::OtherWorkspace,
         Err(Closed::RoleMissing) => Denied::RoleMissing { app: client.host.to_string() },
     };
+    tracing::info!(workspace.id = %session.workspace, user.id = %session.user, "signed in, but not let through: {why:?}");
     let retry = if why == Denied::OtherWorkspace { elsewhere } else { rd.as_str().to_owned() };
     let workspace = gateway.workspace_name(&session.workspace).await;
     Err(Stop::Denied { why, workspace, retry: Some(retry) })
@@ -95,10 +92,10 @@ async fn after_the_end(gateway: &Gateway, session: &Session, rd: &ReturnTo) -> R
             LoginMethod::Password => sign_in_at(None, rd),
         });
     }
-    let stop = Stop::Denied {
+    tracing::info!(workspace.id = %session.workspace, user.id = %session.user, "somebody whose access has ended came back");
+    Err(Stop::Denied {
         why: if is_suspended { Denied::Suspended } else { Denied::Removed },
         workspace: workspace.map(|workspace| workspace.name),
         retry: Some(sign_on_link(&session.workspace, &[("rd", rd.as_str())])),
-    };
-    Ok(stop.into_response())
+    })
 }

@@ -3,9 +3,7 @@
 use std::{error::Error as _, time::Duration};
 
 use axum::response::{IntoResponse, Response};
-use lockstep_shared::{
-    revoke::SettleError, secret::SecretError, session::SessionStoreError, store::StoreError,
-};
+use lockstep_shared::{revoke::SettleError, secret::SecretError, session::SessionStoreError, store::StoreError};
 
 use super::passwords::PasswordError;
 use crate::{
@@ -93,32 +91,35 @@ impl Stop {
     }
 
     fn page(&self) -> Page {
-        let away = Problem::Unavailable { retry_after: TRY_AGAIN_AFTER };
         let problem = match self {
             Self::Denied { why, workspace, retry } => {
                 return Page::Denied { why: why.clone(), workspace: workspace.clone(), retry: retry.clone() };
             }
-            Self::Malformed(_) | Self::CrossSite => Problem::BadRequest,
             Self::NotFound => Problem::NotFound,
-            Self::Flow(FlowError::TooLarge) => Problem::BadRequest,
-            Self::Flow(FlowError::Secret(_)) | Self::Secret(_) => Problem::Internal,
+            Self::InvitationClosed => Problem::LinkExpired,
+            Self::TooOften { retry_after } => Problem::TooManyRequests { retry_after: *retry_after },
+            Self::Malformed(_) | Self::CrossSite | Self::Flow(FlowError::TooLarge) => Problem::BadRequest,
             Self::Flow(FlowError::Unknown | FlowError::Forged | FlowError::Expired)
             | Self::AnswerUsed
             | Self::Exchange(ExchangeError::Spent)
             | Self::Issue(IssueError::OtherGeneration) => Problem::StartAgain,
-            Self::InvitationClosed => Problem::LinkExpired,
-            Self::TooOften { retry_after } => Problem::TooManyRequests { retry_after: *retry_after },
-            Self::NoConnection | Self::Provider(_) => Problem::Provider,
-            Self::Exchange(
+            Self::NoConnection
+            | Self::Provider(_)
+            | Self::Exchange(
                 ExchangeError::Provider(_) | ExchangeError::Client(_) | ExchangeError::Refused(_) | ExchangeError::Malformed(_),
             ) => Problem::Provider,
-            Self::Store(error) if error.is_transient() => away,
-            Self::Store(_) => Problem::Internal,
-            Self::Sessions(SessionStoreError::Unavailable(_)) | Self::Issue(IssueError::Sessions(SessionStoreError::Unavailable(_))) => away,
-            Self::Sessions(SessionStoreError::Unreadable | SessionStoreError::Secret(_)) => Problem::Internal,
-            Self::Settle(_) | Self::Doubt(_) | Self::Password(PasswordError::Busy) => away,
-            Self::Password(PasswordError::Hash(_) | PasswordError::Interrupted) => Problem::Internal,
-            Self::Issue(IssueError::Sessions(_) | IssueError::Secret(_) | IssueError::Cookie) => Problem::Internal,
+            Self::Sessions(SessionStoreError::Unavailable(_))
+            | Self::Issue(IssueError::Sessions(SessionStoreError::Unavailable(_)))
+            | Self::Settle(_)
+            | Self::Doubt(_)
+            | Self::Password(PasswordError::Busy) => Problem::Unavailable { retry_after: TRY_AGAIN_AFTER },
+            Self::Store(error) if error.is_transient() => Problem::Unavailable { retry_after: TRY_AGAIN_AFTER },
+            Self::Store(_)
+            | Self::Sessions(SessionStoreError::Unreadable | SessionStoreError::Secret(_))
+            | Self::Issue(IssueError::Sessions(_) | IssueError::Secret(_) | IssueError::Cookie)
+            | Self::Password(PasswordError::Hash(_) | PasswordError::Interrupted)
+            | Self::Flow(FlowError::Secret(_))
+            | Self::Secret(_) => Problem::Internal,
         };
         Page::Problem(problem)
     }
@@ -128,6 +129,8 @@ impl Stop {
         match status {
             502 => tracing::warn!(error = %self, %source, "the provider could not be used: {self}"),
             500.. => tracing::error!(error = %self, %source, "a sign-in or sign-out failed: {self}"),
+            // Whoever denies says why in the log.
+            403 => tracing::debug!(reason = %self, "a page says so"),
             _ => tracing::info!(reason = %self, "somebody got no further: {self}"),
         }
     }

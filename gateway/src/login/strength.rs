@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_phrase_is_not_weak_whatever_its_characters() {
-        for good in ["twelve chars", "correct horse battery", "пароль из слов", "ünïcödé wörds", "anna.berg likes trains", "kx!9dfw2mq#z"] {
+        for good in
+            ["twelve chars", "correct horse battery", "пароль из слов", "ünïcödé wörds", "anna.berg likes trains", "kx!9dfw2mq#z"]
+        {
             assert!(!is_weak(good, "anna.berg@company.com"), "{good}");
         }
     }

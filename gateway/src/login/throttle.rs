@@ -8,12 +8,7 @@ use std::{
     time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::Clock,
-    middleware::NoOpMiddleware,
-    state::keyed::DashMapStateStore,
-};
+use governor::{Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DashMapStateStore};
 use lockstep_shared::{clock::SharedClock, model::text::EmailAddress};
 
 /// From one address: a company's whole network may stand behind it.

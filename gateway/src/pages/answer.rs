@@ -73,7 +73,10 @@ mod tests {
         let (parts, body) = ask(Page::Problem(Problem::Unavailable { retry_after })).await;
 
         assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!((&parts.headers["retry-after"], &parts.headers["content-type"]), (&"7".parse().unwrap(), &"text/html; charset=utf-8".parse().unwrap()));
+        assert_eq!(
+            (&parts.headers["retry-after"], &parts.headers["content-type"]),
+            (&"7".parse().unwrap(), &"text/html; charset=utf-8".parse().unwrap())
+        );
         assert!(parts.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
         assert!(body.contains(parts.headers["x-request-id"].to_str().unwrap()), "{body}");
     }

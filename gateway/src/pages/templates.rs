@@ -76,13 +76,7 @@ pub(super) struct SetPassword<'a> {
 }
 
 impl<'a> SetPassword<'a> {
-    pub(super) fn new(
-        workspace: &'a str,
-        email: &'a str,
-        action: &'a str,
-        min_length: usize,
-        notice: Option<Notice>,
-    ) -> Self {
+    pub(super) fn new(workspace: &'a str, email: &'a str, action: &'a str, min_length: usize, notice: Option<Notice>) -> Self {
         let wrong = notice.is_some_and(Notice::is_wrong);
         Self { css: CSS, title: "Set your password", workspace: Some(workspace), email, action, min_length, notice, wrong }
     }

@@ -28,19 +28,8 @@ fn every_page(text: &str, email: &str) -> Vec<(&'static str, Page)> {
                 back: text(),
             },
         ),
-        (
-            "password",
-            Page::Password {
-                email: email(),
-                rd: text(),
-                back: text(),
-                notice: Some(Notice::PasswordWrong),
-            },
-        ),
-        (
-            "set-password",
-            Page::SetPassword { workspace: text(), email: email(), action: text(), min_length: 12, notice: None },
-        ),
+        ("password", Page::Password { email: email(), rd: text(), back: text(), notice: Some(Notice::PasswordWrong) }),
+        ("set-password", Page::SetPassword { workspace: text(), email: email(), action: text(), min_length: 12, notice: None }),
         ("sign-out", Page::SignOut { workspace: some(), rd: text(), stay: text() }),
         ("signed-out", Page::SignedOut { workspace: some(), sign_in: text(), provider: some() }),
         ("denied-removed", denied(Denied::Removed)),

@@ -49,8 +49,8 @@ pub fn mount(router: Router<Gateway>, upstreams: Upstreams) -> Router<Gateway> {
     router.fallback(handle.layer(Extension(upstreams)))
 }
 
-/// Passes a request on to the app of its host, or says why not. It needs `identify` around it, and [`Upstreams`] among the
-/// request's extensions, where [`mount`] puts them.
+/// Passes a request on to the app of its host, or says why not. It needs `identify` and `pages::render` around it, and
+/// [`Upstreams`] among the request's extensions, where [`mount`] puts them.
 pub async fn handle(State(gateway): State<Gateway>, request: Request) -> Response {
     let upstreams = request.extensions().get::<Upstreams>().cloned();
     let Some((asked, upstreams)) = Asked::of(&request, &gateway.origins).zip(upstreams) else {
@@ -70,11 +70,7 @@ async fn pass(gateway: &Gateway, upstreams: &Upstreams, asked: &Asked, mut reque
     let target = request::target(upstream, request.method(), request.uri())?;
     let switch = Switch::take(&mut request, asked)?;
 
-    let mut leash = Leash::tie(gateway, live);
-    // After that, and not before: a row that was applied before the leash was tied has not pulled it.
-    if !gateway.guard.is_alive(live) {
-        return Err(why_cut(gateway, live).await.into());
-    }
+    let Some(mut leash) = Leash::tie(gateway, live) else { return Err(why_cut(gateway, live).await.into()) };
     let (request, progress) = request::outgoing(request, target, asked, &allowed, |body| Upload::new(body, leash.token()))?;
     let request = match &switch {
         Some(_) => upgrade::asking(request),

@@ -16,7 +16,7 @@ use crate::{
         decision::{Refused, Unwritable},
         oracle::refusal,
     },
-    pages::{self, Denied, Page, Problem},
+    pages::{Denied, Page, Problem},
 };
 
 const REASON: HeaderName = HeaderName::from_static("x-lockstep-reason");
@@ -48,10 +48,10 @@ impl NotPassed {
     /// The answer to whoever asked.
     pub(super) fn answer(&self, asked: &Asked) -> Response {
         match self {
-            Self::Nowhere if asked.is_navigation => page(&Page::Problem(Problem::NotFound), asked),
+            Self::Nowhere if asked.is_navigation => Page::Problem(Problem::NotFound).into_response(),
             Self::Nowhere => text(StatusCode::NOT_FOUND, "unknown_host", asked),
             Self::Refused(refused) => refused_answer(refused, asked),
-            Self::Unsound(_) if asked.is_navigation => page(&Page::Problem(Problem::BadRequest), asked),
+            Self::Unsound(_) if asked.is_navigation => Page::Problem(Problem::BadRequest).into_response(),
             Self::Unsound(Unsound::Method) => text(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", asked),
             Self::Unsound(Unsound::Target | Unsound::LeadsOut) => text(StatusCode::BAD_REQUEST, "malformed", asked),
             Self::ForeignOrigin => {
@@ -80,10 +80,10 @@ fn refused_answer(refused: &Refused, asked: &Asked) -> Response {
         Refused::Forbidden(_) => {
             let app = asked.client.host.host().to_owned();
             let retry = Some(asked.here.as_str().to_owned());
-            page(&Page::Denied { why: Denied::RoleMissing { app }, workspace: None, retry }, asked)
+            Page::Denied { why: Denied::RoleMissing { app }, workspace: None, retry }.into_response()
         }
-        Refused::Doubt(_) => page(&Page::Problem(Problem::Unavailable { retry_after: RETRY_AFTER }), asked),
-        Refused::Unwritable(_) => page(&Page::Problem(Problem::Internal), asked),
+        Refused::Doubt(_) => Page::Problem(Problem::Unavailable { retry_after: RETRY_AFTER }).into_response(),
+        Refused::Unwritable(_) => Page::Problem(Problem::Internal).into_response(),
     }
 }
 
@@ -93,17 +93,6 @@ fn to_sign_in(asked: &Asked) -> Response {
     let location = HeaderValue::try_from(format!("{START}?{query}")).unwrap_or(HeaderValue::from_static(START));
     (StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))])
         .into_response()
-}
-
-fn page(page: &Page, asked: &Asked) -> Response {
-    let mut response = (page.status(), page.html(&asked.id.to_string())).into_response();
-    response.headers_mut().extend(pages::headers(page));
-    if let Page::Problem(problem) = page
-        && let Some(seconds) = problem.retry_after()
-    {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
 }
 
 fn text(status: StatusCode, code: &'static str, asked: &Asked) -> Response {

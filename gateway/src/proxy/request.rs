@@ -1,9 +1,6 @@
 //! A request as it came, as far as answers depend on it, and the request that the upstream gets instead.
 
-use axum::{
-    body::Body,
-    extract::Request,
-};
+use axum::{body::Body, extract::Request};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use hyper::body::Body as _;
 use lockstep_shared::http::{
@@ -56,7 +53,9 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
         && match headers.get(FETCH_MODE) {
             Some(mode) => mode == "navigate",
             // Before 2023 not every browser said so.
-            None => headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html"))),
+            None => {
+                headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|text| text.contains("text/html")))
+            }
         }
 }
 
@@ -178,7 +177,7 @@ mod tests {
             "/%61dmin",
             "/foo/secret%23/bar",
             "/x?x=/status",
-            "/a//b/./c?d=%zz&e=\"'{}",
+            "/a//b/./c?d=%zz&e='|[]",
             "/?",
         ] {
             assert_eq!(to("http://10.0.0.1:3000", path).unwrap(), format!("http://10.0.0.1:3000{path}"));
@@ -191,7 +190,20 @@ mod tests {
     fn g17_nothing_leads_out_of_an_upstream_with_a_path() {
         assert_eq!(to("http://up/base/", "/a/b?c=..%2f").unwrap(), "http://up/base/a/b?c=..%2f");
         assert_eq!(to("http://up/base", "/a..b/...").unwrap(), "http://up/base/a..b/...");
-        for path in ["/..", "/../x", "/a/../../x", "/./x", "/%2e%2e/x", "/.%2E/x", "/..;/x", "/..;a=b/x", "/..\\x", "/a%2f..", "/%252e%252e/x", "/%5c"] {
+        for path in [
+            "/..",
+            "/../x",
+            "/a/../../x",
+            "/./x",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/..;/x",
+            "/..;a=b/x",
+            "/..\\x",
+            "/a%2f..",
+            "/%252e%252e/x",
+            "/%5c",
+        ] {
             assert_eq!(to("http://up/base", path), Err(Unsound::LeadsOut), "{path}");
         }
     }
@@ -202,6 +214,13 @@ mod tests {
         assert_eq!(target(&up, &Method::OPTIONS, &"*".parse().unwrap()), Err(Unsound::Target));
         assert_eq!(target(&up, &Method::CONNECT, &"evil.example:443".parse().unwrap()), Err(Unsound::Method));
         assert_eq!(target(&up, &Method::TRACE, &"/".parse().unwrap()), Err(Unsound::Method));
+    }
+
+    #[test]
+    fn g9_an_address_that_is_not_certain_is_said_to_be_unknown() {
+        let proxy = [10, 0, 0, 1].into();
+        assert_eq!(client_address(ClientAddress::Known(proxy)), "10.0.0.1");
+        assert_eq!(client_address(ClientAddress::Unknown { proxy }), "unknown");
     }
 
     #[test]

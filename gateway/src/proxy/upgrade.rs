@@ -1,4 +1,4 @@
-//! WebSockets. Nothing else is switched to: over `h2c` a client could talk to the upstream past us, identity headers and all.
+//! The one protocol that is switched to, RFC 6455. Over `h2c` a client could talk to the upstream past us, identity headers and all.
 //! The tunnel hangs on its session's leash.
 
 use axum::{body::Body, extract::Request, response::Response};
@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn only_a_websocket_is_switched_to() {
         assert!(asks_for_websocket(&request(&[])));
-        assert!(asks_for_websocket(&request(&[(header::CONNECTION, Some("keep-alive, Upgrade")), (header::UPGRADE, Some("WebSocket"))])));
+        assert!(asks_for_websocket(&request(&[
+            (header::CONNECTION, Some("keep-alive, Upgrade")),
+            (header::UPGRADE, Some("WebSocket"))
+        ])));
         for change in [
             (header::UPGRADE, Some("h2c")),
             (header::UPGRADE, Some("h2c, websocket")),

@@ -32,7 +32,7 @@ use super::body::{BrokeOff, Progress, Upload};
 /// How long connecting to an upstream may take: its name, the connection and TLS.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long an upstream may take for the head of its answer, from the last piece of the request that it has taken.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
+const HEAD_WITHIN: Duration = Duration::from_mins(1);
 /// How long an idle connection is kept. Node closes its own after 5 s: we have to be first, or a request meets a closing one.
 const IDLE_FOR: Duration = Duration::from_secs(4);
 /// How many idle connections are kept for one upstream.
@@ -113,7 +113,7 @@ impl Upstreams {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        tcp.set_keepalive(Some(Duration::from_mins(1)));
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls(outbound)?).https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())

@@ -153,7 +153,9 @@ impl SessionKeys {
         }
         let key_number: u8 = number.parse().ok()?;
         let (_, key) = std::iter::once(&self.current).chain(&self.older).find(|(own, _)| *own == key_number)?;
-        if number != key_number.to_string() || !key.verify(&[version.as_bytes(), &[key_number], workspace.as_bytes(), text.as_bytes()], mac) {
+        if number != key_number.to_string()
+            || !key.verify(&[version.as_bytes(), &[key_number], workspace.as_bytes(), text.as_bytes()], mac)
+        {
             return None;
         }
         let secret = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(SessionSecret)?;
@@ -307,7 +309,9 @@ mod tests {
                 }
             }
             let line = [SESSION.as_bytes(), b"=", &bytes].concat();
-            if bytes != good && let Ok(value) = HeaderValue::from_bytes(&line) {
+            if bytes != good
+                && let Ok(value) = HeaderValue::from_bytes(&line)
+            {
                 let carried = keys(1).read(&[(header::COOKIE, value)].into_iter().collect());
                 // White space at the end and further cookies are not part of the value.
                 assert!(carried.is_none() || bytes.starts_with(&good), "{line:?}");

@@ -372,4 +372,23 @@ mod tests {
 
         assert!(!printed.contains("canary") && !printed.contains("nnnn") && !printed.contains("pppp"), "{printed}");
     }
+
+    #[test]
+    fn a_posted_answer_comes_back_with_its_ticket_at_its_connection_for_a_minute() {
+        let connection = |id| ConnectionId::parse(id).unwrap();
+        let form = "code=a%2Bb&state=s&session_state=x&iss=https%3A%2F%2Fidp.example&code=c";
+
+        let ticket = cookies(1).keep_answer(&connection("acme-entra"), form, START).unwrap();
+
+        let open = |byte, id, now: Timestamp| cookies(byte).kept_answer(&connection(id), &ticket, now);
+        let later = |seconds| START.plus(Duration::from_secs(seconds));
+        assert_eq!(open(1, "acme-entra", START).unwrap(), "code=a%2Bb&state=s&iss=https%3A%2F%2Fidp.example&code=c");
+        assert!(open(1, "acme-entra", later(60)).is_ok());
+        assert!(matches!(open(1, "acme-entra", later(300)), Err(FlowError::Expired)));
+        assert!(matches!(open(1, "acme-okta", START), Err(FlowError::Forged)));
+        assert!(matches!(open(2, "acme-entra", START), Err(FlowError::Forged)));
+        assert!(!ticket.contains("idp"), "the code is in nobody's history");
+        let long = format!("code={}&state=s", "x".repeat(4000));
+        assert!(matches!(cookies(1).keep_answer(&connection("acme-entra"), &long, START), Err(FlowError::TooLarge)));
+    }
 }

@@ -83,7 +83,12 @@ impl Live {
     }
 
     /// The JWT for an app, signed once per half-minute.
-    pub fn jwt<E>(&self, audience: &str, now: Timestamp, sign: impl FnOnce(&Session) -> Result<HeaderValue, E>) -> Result<HeaderValue, E> {
+    pub fn jwt<E>(
+        &self,
+        audience: &str,
+        now: Timestamp,
+        sign: impl FnOnce(&Session) -> Result<HeaderValue, E>,
+    ) -> Result<HeaderValue, E> {
         let half_minute = now.seconds().div_euclid(30);
         let fits = |signed: &&Signed| signed.audience == audience && signed.half_minute == half_minute;
         let poisoned = std::sync::PoisonError::into_inner;

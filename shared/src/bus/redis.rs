@@ -148,7 +148,7 @@ impl RedisBus {
                 let _ = listeners.send(Signal::Message(Arc::new(message)));
             }
             None => {
-                tracing::warn!("a bus message without our MAC was ignored: another environment may share the server and prefix")
+                tracing::warn!("a bus message without our MAC was ignored: another environment may share the server and prefix");
             }
         }
     }

@@ -10,7 +10,7 @@ use lockstep_shared::{
 
 use super::{Db, on_each_engine};
 
-const LEASE: Duration = Duration::from_millis(10_000);
+const LEASE: Duration = Duration::from_secs(10);
 
 async fn row(db: &Db, id: &ReplicaId) -> Option<Replica> {
     db.store.gateways().await.unwrap().into_iter().find(|row| row.id == *id)

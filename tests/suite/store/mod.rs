@@ -172,7 +172,7 @@ pub(crate) fn workspace(id: &str) -> WorkspaceId {
 
 /// The identity provider behind a credential.
 pub(crate) fn idp() -> Actor {
-    Actor::provider("a credential")
+    Actor::provider(&"a credential")
 }
 
 pub(crate) fn profile(name: &str, attributes: &Value) -> Profile {
@@ -194,7 +194,12 @@ pub(crate) fn named(display_name: &str) -> GroupProfile {
     GroupProfile { display_name: display_name.to_owned(), external_id: None, attributes: Map::new() }
 }
 
-pub(crate) async fn set_active(store: &Store, workspace: &WorkspaceId, id: &UserId, active: bool) -> Result<Settlement, StoreError> {
+pub(crate) async fn set_active(
+    store: &Store,
+    workspace: &WorkspaceId,
+    id: &UserId,
+    active: bool,
+) -> Result<Settlement, StoreError> {
     edit(store, workspace, id, |profile| profile.active = active).await.map(|(_, settlement)| settlement)
 }
 
@@ -223,4 +228,4 @@ pub(crate) fn strangers(count: usize) -> Vec<String> {
     ids
 }
 
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_hours(24);

@@ -232,12 +232,12 @@ impl Way {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (here, silence) = (listener.local_addr().unwrap().port(), tokio::sync::watch::Sender::new(0));
         let mut connections = JoinSet::new();
-        let silences = silence.clone();
+        let falling = silence.clone();
         connections.spawn(async move {
             let mut open = JoinSet::new();
             loop {
                 let (mut near, _) = listener.accept().await.unwrap();
-                let mut silenced = silences.subscribe();
+                let mut silenced = falling.subscribe();
                 open.spawn(async move {
                     let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                     tokio::select! {

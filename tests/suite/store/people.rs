@@ -13,11 +13,13 @@ use lockstep_shared::{
         user::LoginMethod,
         workspace::WorkspaceState,
     },
-    store::{ClaimSource, ConnectionDetails, Deletion, NewConnection, NewUser, Refusal, SignedIn, Store, StoreError, StoreOptions},
+    store::{
+        ClaimSource, ConnectionDetails, Deletion, NewConnection, NewUser, Refusal, SignedIn, Store, StoreError, StoreOptions,
+    },
 };
 use serde_json::json;
 
-use super::{Db, DAY, edit, idp, on_each_engine, provisioned, sealer, set_active, workspace};
+use super::{DAY, Db, edit, idp, on_each_engine, provisioned, sealer, set_active, workspace};
 
 const ISSUER: &str = "https://idp.example";
 

@@ -32,7 +32,7 @@ impl ClaimSource for NoClaims {
     }
 }
 
-fn not_found<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
+fn not_found<T: std::fmt::Debug>(outcome: &Result<T, StoreError>) {
     assert!(matches!(outcome, Err(StoreError::NotFound(_))), "{outcome:?}");
 }
 
@@ -66,7 +66,7 @@ on_each_engine! {
         assert_eq!(db.store.person(&other, &babs.id).await.unwrap(), None);
         let edit = |_: &User| -> Result<_, Infallible> { panic!("there is nobody to edit") };
         assert!(matches!(db.store.update_user(&other, &babs.id, &idp(), edit).await, Err(EditError::Store(StoreError::NotFound("user")))));
-        not_found(db.store.set_login_method(&other, &babs.id, LoginMethod::Password, &idp()).await);
+        not_found(&db.store.set_login_method(&other, &babs.id, LoginMethod::Password, &idp()).await);
         assert_eq!(db.store.delete_user(&other, &babs.id, &idp()).await.unwrap(), Deletion::Never, "not even that there was one");
         assert_eq!(db.store.user(&db.acme, &babs.id).await.unwrap(), Some(babs));
         assert_eq!(db.head().await, head);
@@ -144,16 +144,16 @@ on_each_engine! {
         assert_eq!(db.store.find_token(&other, &secret).await.unwrap(), None);
         assert_eq!(db.store.tokens(&other).await.unwrap(), vec![]);
         db.store.touch_token(&other, &token.id, token.created_at).await.unwrap();
-        not_found(db.store.revoke_token(&other, &token.id, &idp()).await);
+        not_found(&db.store.revoke_token(&other, &token.id, &idp()).await);
         assert_eq!(db.store.tokens(&db.acme).await.unwrap(), vec![token]);
         assert_eq!(db.store.connection(&other, &id).await.unwrap(), None);
         assert_eq!(db.store.connections(&other).await.unwrap(), vec![]);
-        not_found(db.store.set_connection(&other, &id, complete(), &idp()).await);
-        not_found(db.store.disable_connection(&other, &id, &idp()).await);
-        not_found(db.store.remove_connection(&other, &id, &idp()).await);
+        not_found(&db.store.set_connection(&other, &id, complete(), &idp()).await);
+        not_found(&db.store.disable_connection(&other, &id, &idp()).await);
+        not_found(&db.store.remove_connection(&other, &id, &idp()).await);
         assert_eq!(db.store.connection(&db.acme, &id).await.unwrap(), Some(mine));
         assert_eq!(db.store.domains(&other).await.unwrap(), vec![]);
-        not_found(db.store.verify_domain(&other, "acme.com", &idp()).await);
+        not_found(&db.store.verify_domain(&other, "acme.com", &idp()).await);
         assert_eq!(db.store.audit_trail(&other, Some("acme-idp"), 10).await.unwrap(), vec![]);
         assert_eq!(db.head().await, head);
     }
@@ -177,7 +177,7 @@ on_each_engine! {
         let linked = db.store.link(&other, &identity, &babs.id, &Actor::operator()).await;
 
         assert_eq!(by_sso, Err(Refusal::ConnectionClosed));
-        not_found(linked);
+        not_found(&linked);
         assert_eq!(db.store.invited_user(&other, &token).await.unwrap(), None);
         assert!(db.store.accept_invitation(&other, &token, "hash").await.unwrap().is_none());
         drop(db.store.accept_invitation(&db.acme, &token, "hash").await.unwrap().unwrap());

@@ -1,0 +1,91 @@
+//! The machine as a benchmark sees it: what it is, what else runs, which core a process is kept on, how much of a core it took.
+
+use std::{fs, process::Command, time::Duration};
+
+use crate::{Failure, figures::say};
+
+/// Where everything that is measured runs.
+pub(crate) const SERVERS: &str = "0";
+/// Where the load comes from.
+pub(crate) const LOAD: &str = "1";
+/// Linux tells every program times in hundredths of a second, whatever the kernel's own tick.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Says what the figures were measured on.
+pub(crate) fn describe() -> Result<(), Failure> {
+    let processor = fs::read_to_string("/proc/cpuinfo")?;
+    let model = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism()?;
+    if cores.get() < 2 {
+        return Err("two cores are needed: one for what is measured, one for the load".into());
+    }
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    say(&format!("machine: {cores} cores, {}, Linux {}", model.trim_matches([' ', '\t', ':']), kernel.trim()));
+    Ok(())
+}
+
+/// How many processes wanted to run of late: what else ran, in one number.
+pub(crate) fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Keeps a process, all of its threads, and whatever it starts from now on, on these cores.
+pub(crate) fn pin(process: u32, cores: &str) -> Result<(), Failure> {
+    let output = Command::new("taskset").args(["-a", "-c", "-p", cores, &process.to_string()]).output()?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
+
+/// Keeps this process on the core of the load, and gives it every core again when dropped: programs started meanwhile would
+/// otherwise inherit it, and count one core.
+pub(crate) struct OnLoadCore(());
+
+impl OnLoadCore {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        pin(std::process::id(), LOAD)?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for OnLoadCore {
+    fn drop(&mut self) {
+        // A failure shows in the next benchmark's figures and in nothing else.
+        drop(pin(std::process::id(), &format!("{SERVERS},{LOAD}")));
+    }
+}
+
+/// The processor time of some processes, and of those of their children that have ended.
+pub(crate) fn processor_time(processes: &[u32]) -> Result<Duration, Failure> {
+    let mut ticks = 0;
+    for process in processes {
+        // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17.
+        ticks += fields(*process)?.iter().skip(13).take(4).map(|field| field.parse().unwrap_or(0)).sum::<u32>();
+    }
+    Ok(TICK * ticks)
+}
+
+/// A process and its children.
+pub(crate) fn family(parent: u32) -> Result<Vec<u32>, Failure> {
+    let mut members = vec![parent];
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended meanwhile counts among its parent's.
+        if parent_of(process).is_ok_and(|found| found == parent) {
+            members.push(process);
+        }
+    }
+    Ok(members)
+}
+
+/// The parent of a process: field 4.
+pub(crate) fn parent_of(process: u32) -> Result<u32, Failure> {
+    Ok(fields(process)?.get(3).ok_or("a short line in /proc")?.parse()?)
+}
+
+/// The fields of `/proc/PID/stat`, from the first; a program's name may hold anything, so it is cut out by its last bracket.
+fn fields(process: u32) -> Result<Vec<String>, Failure> {
+    let line = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let rest = line.rsplit_once(')').ok_or("an odd line in /proc")?.1;
+    let head = ["pid".to_owned(), "name".to_owned()];
+    Ok(head.into_iter().chain(rest.split_whitespace().map(str::to_owned)).collect())
+}

@@ -1,0 +1,239 @@
+//! SCIM from outside: the requests of real clients, sent to the running provisioner on both databases.
+
+mod entra;
+mod groups;
+mod okta;
+mod outage;
+mod refusals;
+mod routes;
+mod tenancy;
+mod tester;
+mod versions;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use lockstep_tests::{
+    harness::{
+        HarnessError,
+        http::Answer,
+        postgres::{Database, Postgres},
+        redis::Redis,
+        scim::Scim,
+        services::{Service, Site},
+    },
+    world::text,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::OnceCell,
+};
+
+pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub(crate) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+pub(crate) const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+
+/// Makes one test of each database out of one behaviour, in a company of its own.
+macro_rules! on_each_database {
+    ($(async fn $name:ident($company:ident: &Company) $body:block)+) => {$(
+        mod $name {
+            use super::*;
+
+            async fn behaviour($company: &Company) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                behaviour(&Company::on_sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                behaviour(&Company::on_postgres().await).await;
+            }
+        }
+    )+};
+}
+use on_each_database;
+
+/// A running provisioner with its database and Redis. Tests that stop nothing share one for each database.
+pub(crate) struct Installation {
+    pub(crate) site: Site,
+    pub(crate) provisioner: Service,
+    _redis: Redis,
+}
+
+impl Installation {
+    pub(crate) async fn on_postgres(database: &Database) -> Self {
+        let redis = Redis::start().await.unwrap();
+        Self::start(Site::new(database.url(), Some(&redis.url())).unwrap(), redis).await
+    }
+
+    pub(crate) async fn on_sqlite() -> Self {
+        let redis = Redis::start().await.unwrap();
+        let mut site = Site::new("", Some(&redis.url())).unwrap();
+        let url = format!("sqlite://{}/lockstep.db", site.folder().display());
+        site.set("database.url", url);
+        Self::start(site, redis).await
+    }
+
+    async fn start(mut site: Site, redis: Redis) -> Self {
+        let provisioner = site.provisioner().await.unwrap();
+        Self { site, provisioner, _redis: redis }
+    }
+
+    /// A client of a new workspace that may provision.
+    pub(crate) async fn workspace(&self, id: &str) -> Scim {
+        self.site.command(&["workspace", "create", id, "--name", "A company", "--plan", "enterprise"]).await.unwrap();
+        self.site.command(&["scim", "enable", id]).await.unwrap();
+        let issued = self.site.command(&["token", "issue", id]).await.unwrap();
+        self.client(id, &text(&issued, "token"))
+    }
+
+    pub(crate) fn client(&self, workspace: &str, token: &str) -> Scim {
+        Scim::new(format!("{}/scim/v2/{workspace}", self.provisioner.url()), token).unwrap()
+    }
+}
+
+/// A workspace of its own for one test. Its end fails the test if a token reached the log.
+pub(crate) struct Company {
+    pub(crate) installation: &'static Installation,
+    /// The workspace.
+    pub(crate) id: String,
+    /// Its identity provider.
+    pub(crate) scim: Scim,
+}
+
+impl Company {
+    pub(crate) async fn on_sqlite() -> Self {
+        static SHARED: OnceCell<Installation> = OnceCell::const_new();
+        Self::of(SHARED.get_or_init(Installation::on_sqlite).await).await
+    }
+
+    pub(crate) async fn on_postgres() -> Self {
+        static SHARED: OnceCell<Installation> = OnceCell::const_new();
+        let start = async || {
+            let database = Postgres::shared().await.unwrap().database().await.unwrap();
+            Installation::on_postgres(&database).await
+        };
+        Self::of(SHARED.get_or_init(start).await).await
+    }
+
+    async fn of(installation: &'static Installation) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let id = format!("company-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let scim = installation.workspace(&id).await;
+        Self { installation, id, scim }
+    }
+
+    /// Another company of the same installation.
+    pub(crate) async fn another(&self) -> Self {
+        Self::of(self.installation).await
+    }
+
+    /// Runs an operator's command.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Value {
+        self.installation.site.command(arguments).await.unwrap()
+    }
+
+    /// A token of this workspace.
+    pub(crate) async fn token(&self) -> String {
+        text(&self.command(&["token", "issue", &self.id]).await, "token")
+    }
+
+    /// Creates somebody and returns their id.
+    pub(crate) async fn person(&self, name: &str) -> String {
+        text(&body(self.scim.post("/Users", &user(name)).await, 201), "id")
+    }
+
+    /// Creates a group and returns its id.
+    pub(crate) async fn group(&self, name: &str, members: &[&str]) -> String {
+        let members: Vec<Value> = members.iter().map(|id| json!({ "value": id })).collect();
+        let group = json!({ "schemas": [GROUP], "displayName": name, "members": members });
+        text(&body(self.scim.post("/Groups", &group).await, 201), "id")
+    }
+
+    /// The ids of a group's members, in their order.
+    pub(crate) async fn members(&self, group: &str) -> Vec<String> {
+        let group = body(self.scim.get(&format!("/Groups/{group}")).await, 200);
+        let mut ids: Vec<String> = group["members"].as_array().into_iter().flatten().map(|member| text(member, "value")).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Everything of a kind (`/Users`, `/Groups`), without what the server adds.
+    pub(crate) async fn all(&self, resources: &str) -> Value {
+        let list = body(self.scim.get(resources).await, 200);
+        list["Resources"].as_array().unwrap().iter().map(essence).collect()
+    }
+}
+
+impl Drop for Company {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let leaks = self.installation.site.canary().leaks().unwrap();
+            assert!(leaks.is_empty(), "a secret reached a log: {leaks:?}");
+        }
+    }
+}
+
+/// A person as most providers send one.
+pub(crate) fn user(name: &str) -> Value {
+    json!({ "schemas": [USER], "userName": name, "active": true })
+}
+
+/// A PATCH of these operations.
+pub(crate) fn patch(operations: &Value) -> Value {
+    json!({ "schemas": [PATCH], "Operations": operations })
+}
+
+/// The body of an answer that has this status, and the media type of SCIM.
+#[track_caller]
+pub(crate) fn body(answer: Result<Answer, HarnessError>, status: u16) -> Value {
+    let answer = answer.unwrap();
+    assert_eq!(answer.status.as_u16(), status, "{}: {}", answer.url, answer.text());
+    if answer.body.is_empty() {
+        return Value::Null;
+    }
+    assert_eq!(answer.header("content-type"), "application/scim+json", "{}", answer.url);
+    answer.json().unwrap()
+}
+
+/// The error body (RFC 7644, section 3.12) of an answer that refuses for this reason.
+#[track_caller]
+pub(crate) fn refusal(answer: Result<Answer, HarnessError>, status: u16, scim_type: &str) -> Value {
+    let error = body(answer, status);
+    assert_eq!(error["schemas"], json!([ERROR]));
+    assert_eq!(error["status"], json!(status.to_string()));
+    assert_eq!(error["scimType"].as_str().unwrap_or_default(), scim_type, "{error}");
+    assert!(error["detail"].is_string(), "{error}");
+    error
+}
+
+/// How many a filter finds.
+pub(crate) async fn found(scim: &Scim, resources: &str, filter: &str) -> u64 {
+    let list = body(scim.find(resources, filter).await, 200);
+    assert_eq!(list["Resources"].as_array().unwrap().len() as u64, list["itemsPerPage"].as_u64().unwrap(), "{filter}");
+    list["totalResults"].as_u64().unwrap()
+}
+
+/// A resource without what the server adds.
+pub(crate) fn essence(resource: &Value) -> Value {
+    let mut resource = resource.clone();
+    let members = resource.as_object_mut().unwrap();
+    for added in ["id", "meta", "schemas"] {
+        assert!(members.remove(added).is_some(), "{added} is missing");
+    }
+    resource
+}
+
+/// One request as bytes, for what no client library would send, and the whole answer.
+pub(crate) async fn raw(service: &Service, request: &str) -> String {
+    let mut stream = TcpStream::connect(service.url().trim_start_matches("http://")).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}

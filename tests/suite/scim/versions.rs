@@ -1,0 +1,93 @@
+//! Versions (RFC 7644, section 3.14): whoever names the version that they read loses nobody's change.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use lockstep_tests::harness::{HarnessError, http::Answer, scim::Scim};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::{Company, body, on_each_database, patch, refusal, user};
+
+async fn send(scim: &Scim, method: Method, path: &str, tag: &str, body: Option<&Value>) -> Result<Answer, HarnessError> {
+    let headers = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_str(tag).unwrap())]);
+    scim.send(method, path, headers, body).await
+}
+
+fn title(title: &str) -> Value {
+    patch(&json!([{ "op": "replace", "path": "title", "value": title }]))
+}
+
+async fn version(scim: &Scim, path: &str) -> String {
+    let answer = scim.get(path).await.unwrap();
+    let tag = answer.header("etag").to_owned();
+    assert_eq!(body(Ok(answer), 200)["meta"]["version"], tag.as_str());
+    tag
+}
+
+/// Adds one to the number in the title, reading again for as long as somebody else was faster.
+async fn count_up(scim: Scim, path: String) -> u32 {
+    let mut refused = 0;
+    loop {
+        let read = body(scim.get(&path).await, 200);
+        let (tag, number) = (read["meta"]["version"].as_str().unwrap(), read["title"].as_str().unwrap().parse::<u32>().unwrap());
+        let answer = send(&scim, Method::PATCH, &path, tag, Some(&title(&(number + 1).to_string()))).await.unwrap();
+        if answer.status == 200 {
+            return refused;
+        }
+        refusal(Ok(answer), 412, "");
+        refused += 1;
+    }
+}
+
+on_each_database! {
+    async fn an_old_version_changes_nothing(company: &Company) {
+        let scim = &company.scim;
+        for path in [format!("/Users/{}", company.person("ada").await), format!("/Groups/{}", company.group("Ada's", &[]).await)] {
+            let old = version(scim, &path).await;
+            let body_of = |name: &str| json!({ "userName": name, "displayName": name });
+            body(scim.put(&path, &body_of("changed")).await, 200);
+            let now = version(scim, &path).await;
+            assert_ne!(old, now);
+
+            for (method, sent) in [
+                (Method::PUT, Some(body_of("stale"))),
+                (Method::PATCH, Some(patch(&json!([{ "op": "replace", "path": "displayName", "value": "stale" }])))),
+                (Method::DELETE, None),
+            ] {
+                refusal(send(scim, method, &path, &old, sent.as_ref()).await, 412, "");
+                assert_eq!(version(scim, &path).await, now);
+            }
+            let unchanged = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(&now).unwrap())]);
+            let answer = scim.send(Method::GET, &path, unchanged, None).await.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.header("etag"), answer.body.len()), (304, now.as_str(), 0));
+            let good = send(scim, Method::PUT, &path, &format!("\"x\", {now}"), Some(&body_of("fresh"))).await;
+            assert_eq!(body(good, 200)["displayName"], "fresh");
+            body(send(scim, Method::DELETE, &path, "*", None).await, 204);
+        }
+    }
+
+    async fn thirty_two_writers_that_name_their_version_lose_no_update(company: &Company) {
+        let scim = &company.scim;
+        let path = format!("/Users/{}", company.person("counter").await);
+        body(scim.patch(&path, &title("0")).await, 200);
+
+        let mut writers = JoinSet::new();
+        for _ in 0..32 {
+            writers.spawn(count_up(scim.clone(), path.clone()));
+        }
+        let refused: u32 = writers.join_all().await.into_iter().sum();
+
+        assert_eq!(body(scim.get(&path).await, 200)["title"], "32");
+        assert!(refused > 0, "they were side by side");
+    }
+
+    async fn what_changes_nothing_keeps_the_version(company: &Company) {
+        let scim = &company.scim;
+        let path = format!("/Users/{}", company.person("ada").await);
+        let before = version(scim, &path).await;
+
+        body(scim.put(&path, &user("ada")).await, 200);
+        body(scim.patch(&path, &patch(&json!([{ "op": "Replace", "path": "active", "value": "True" }]))).await, 200);
+
+        assert_eq!(version(scim, &path).await, before);
+    }
+}
