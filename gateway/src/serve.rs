@@ -4,8 +4,9 @@
 use std::{io, time::Duration};
 
 use lockstep_shared::{
+    config::Config,
     http::{
-        health::{Readiness, ops_router},
+        health::Ops,
         serve::{Drain, ServeOptions, serve as serve_http},
     },
     runtime::{Runtime, StartError, open_lease_store},
@@ -48,16 +49,17 @@ pub enum ServeError {
     },
 }
 
+/// Starts the ops listener. To come before the runtime, which may wait for the database: that is no reason to be taken for dead.
+pub async fn listen_ops(config: &Config, metrics: Metrics) -> Result<Ops, ServeError> {
+    let address = config.require_gateway().map_err(BuildError::from)?.ops_listen;
+    Ops::start(address, metrics).await.map_err(|source| ServeError::Listen { key: "ops_listen", address, source })
+}
+
 /// Serves until the runtime is told to stop.
-pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError> {
+pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_gateway().map_err(BuildError::from)?;
     let listener = listen("listen", settings.listen).await?;
-    let ops_listener = listen("ops_listen", settings.ops_listen).await?;
-    let (readiness, drained) = (Readiness::new(), CancellationToken::new());
-    // The ops listener answers from the first moment and until the last.
-    let ops_stop = CancellationToken::new();
-    let ops =
-        tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
+    let (readiness, drained) = (ops.readiness.clone(), CancellationToken::new());
     let gateway = Gateway::build(runtime, open_lease_store(runtime)?, readiness.clone(), drained.clone()).await?;
     let router = routes::router(&gateway, Upstreams::new(&runtime.config.outbound)?);
     let shutdown = CancellationToken::new();
@@ -72,8 +74,7 @@ pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError
         tracing::warn!(connections, "connections were cut off at the end of the drain");
     }
     drained.cancel();
-    ops_stop.cancel();
-    let _ = ops.await;
+    ops.stop().await;
     Ok(())
 }
 

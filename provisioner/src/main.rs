@@ -3,7 +3,10 @@
 use std::{error::Error, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use lockstep_provisioner::{ops, serve::serve};
+use lockstep_provisioner::{
+    ops,
+    serve::{listen_ops, serve},
+};
 use lockstep_shared::{
     clock::SystemClock,
     config::{Program, environment},
@@ -57,8 +60,9 @@ async fn run(options: &ops::Options, environment: &[(String, String)]) -> Result
     telemetry::init(environment.iter().cloned())?;
     raise_open_file_limit();
     let stop = stop_on_signal()?;
+    let listener = listen_ops(&config, Metrics::new()).await?;
     let runtime = Runtime::open(Arc::new(config), SystemClock::shared(), Schema::Migrate, stop).await?;
-    let served = serve(&runtime, Metrics::new()).await;
+    let served = serve(&runtime, listener).await;
     runtime.close().await;
     Ok(served?)
 }

@@ -4,9 +4,9 @@ use std::{io, time::Duration};
 
 use axum::Router;
 use lockstep_shared::{
-    config::ConfigError,
+    config::{Config, ConfigError},
     http::{
-        health::{Readiness, ops_router},
+        health::Ops,
         layers::{Observation, observe},
         serve::{Drain, ServeOptions, serve as serve_http},
     },
@@ -44,14 +44,17 @@ pub enum ServeError {
     },
 }
 
+/// Starts the ops listener. To come before the runtime, which may wait for the database: that is no reason to be taken for dead.
+pub async fn listen_ops(config: &Config, metrics: Metrics) -> Result<Ops, ServeError> {
+    let address = config.require_provisioner()?.ops_listen;
+    Ops::start(address, metrics).await.map_err(|source| ServeError::Listen { key: "ops_listen", address, source })
+}
+
 /// Serves until the runtime is told to stop.
-pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError> {
+pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_provisioner()?;
     let listener = listen("listen", settings.listen).await?;
-    let ops_listener = listen("ops_listen", settings.ops_listen).await?;
-    let readiness = Readiness::new();
-    let ops_stop = CancellationToken::new();
-    let ops = tokio::spawn(serve_http(ops_listener, ops_router(readiness.clone(), metrics), ServeOptions::default(), ops_stop.clone()));
+    let readiness = ops.readiness.clone();
     let shutdown = CancellationToken::new();
     let router = router(runtime, settings.public_url.origin());
     let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
@@ -66,8 +69,7 @@ pub async fn serve(runtime: &Runtime, metrics: Metrics) -> Result<(), ServeError
     if let Ok(Drain::CutOff { connections }) = serving.await {
         tracing::warn!(connections, "connections were cut off at the end of the drain");
     }
-    ops_stop.cancel();
-    let _ = ops.await;
+    ops.stop().await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! access ends. It holds no policy of either program.
 
 pub mod bus;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod http;

@@ -187,7 +187,7 @@ impl Bench {
         Ok(vec![
             ("provisioner", vec![installation.provisioner.id()]),
             ("gateways", installation.gateways.iter().map(Service::id).collect()),
-            ("PostgreSQL", installation.database_processes().await?),
+            ("PostgreSQL", Vec::from_iter(installation.database_process().await?)),
             ("Redis", vec![installation.redis_process().await?]),
         ])
     }

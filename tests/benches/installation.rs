@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Failure,
-    machine::{SERVERS, family, parent_of, pin},
+    machine::{SERVERS, parent_of, pin},
 };
 
 const BACKEND: &str = "SELECT pg_backend_pid()";
@@ -81,13 +81,13 @@ impl Installation {
         Ok(database.connect().await?)
     }
 
-    /// The database's processes; none for SQLite, which is a part of ours.
-    pub(crate) async fn database_processes(&self) -> Result<Vec<u32>, Failure> {
+    /// The database's process, the parent of those that serve; none for SQLite, which is a part of ours.
+    pub(crate) async fn database_process(&self) -> Result<Option<u32>, Failure> {
         if self.postgres.is_none() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let backend: i32 = sqlx::query_scalar(BACKEND).fetch_one(&mut self.connect().await?).await?;
-        family(parent_of(backend.try_into()?)?)
+        parent_of(backend.try_into()?).map(Some)
     }
 
     /// Redis's process.
@@ -100,7 +100,7 @@ impl Installation {
     /// Keeps all of it on the servers' core.
     pub(crate) async fn pin(&self) -> Result<(), Failure> {
         let ours = self.gateways.iter().chain([&self.provisioner]).map(Service::id);
-        let others = self.database_processes().await?.into_iter().chain([self.redis_process().await?]);
+        let others = self.database_process().await?.into_iter().chain([self.redis_process().await?]);
         for process in ours.chain(others) {
             pin(process, SERVERS)?;
         }

@@ -30,10 +30,15 @@ pub(crate) fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Keeps a process, all of its threads, and whatever it starts from now on, on these cores.
+/// Keeps a process, its children, all of their threads, and whatever they start from now on, on these cores.
 pub(crate) fn pin(process: u32, cores: &str) -> Result<(), Failure> {
+    family(process)?.into_iter().try_for_each(|member| pin_alone(member, cores))
+}
+
+fn pin_alone(process: u32, cores: &str) -> Result<(), Failure> {
     let output = Command::new("taskset").args(["-a", "-c", "-p", cores, &process.to_string()]).output()?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+    let is_done = output.status.success() || fields(process).is_err();
+    if is_done { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
 }
 
 /// Keeps this process on the core of the load, and gives it every core again when dropped: programs started meanwhile would
@@ -42,7 +47,7 @@ pub(crate) struct OnLoadCore(());
 
 impl OnLoadCore {
     pub(crate) fn new() -> Result<Self, Failure> {
-        pin(std::process::id(), LOAD)?;
+        pin_alone(std::process::id(), LOAD)?;
         Ok(Self(()))
     }
 }
@@ -50,26 +55,26 @@ impl OnLoadCore {
 impl Drop for OnLoadCore {
     fn drop(&mut self) {
         // A failure shows in the next benchmark's figures and in nothing else.
-        drop(pin(std::process::id(), &format!("{SERVERS},{LOAD}")));
+        drop(pin_alone(std::process::id(), &format!("{SERVERS},{LOAD}")));
     }
 }
 
-/// The processor time of some processes, and of those of their children that have ended.
+/// The processor time of some processes and of their children, those that have ended included.
 pub(crate) fn processor_time(processes: &[u32]) -> Result<Duration, Failure> {
     let mut ticks = 0;
     for process in processes {
-        // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17.
-        ticks += fields(*process)?.iter().skip(13).take(4).map(|field| field.parse().unwrap_or(0)).sum::<u32>();
+        // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17. One that ends meanwhile counts among its parent's.
+        let members = family(*process)?.into_iter().filter_map(|member| fields(member).ok());
+        ticks += members.flat_map(|fields| fields.into_iter().skip(13).take(4)).map(|field| field.parse().unwrap_or(0)).sum::<u32>();
     }
     Ok(TICK * ticks)
 }
 
 /// A process and its children.
-pub(crate) fn family(parent: u32) -> Result<Vec<u32>, Failure> {
+fn family(parent: u32) -> Result<Vec<u32>, Failure> {
     let mut members = vec![parent];
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that has ended meanwhile counts among its parent's.
         if parent_of(process).is_ok_and(|found| found == parent) {
             members.push(process);
         }

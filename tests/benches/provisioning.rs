@@ -117,10 +117,9 @@ impl Bench {
     }
 
     async fn round(&self, work: Work) -> Result<Measured, Failure> {
-        // Connections, and with them processes of the database, come with the work.
         self.installation.pin().await?;
         pin(self.inserter.id(), SERVERS)?;
-        let database = self.installation.database_processes().await?;
+        let database = Vec::from_iter(self.installation.database_process().await?);
         let ours = if work == Work::Insert { self.inserter.id() } else { self.installation.provisioner.id() };
         let before = (processor_time(&[ours])?, processor_time(&database)?);
         let round = match work {

@@ -16,6 +16,8 @@ use crate::harness::{
 
 /// The company's workspace.
 pub const WORKSPACE: &str = "acme";
+/// Whom the identity JWT of the app behind the proxy is for.
+pub const AUDIENCE: &str = "sample-app";
 /// Our client id at the provider.
 const CLIENT_ID: &str = "lockstep";
 /// Our client secret at the provider.
@@ -30,7 +32,7 @@ pub struct Shape {
     pub lease: &'static str,
     /// Whether SSO is enforced from the start.
     pub enforced: bool,
-    /// The port of a proxy in front, which then has the public address.
+    /// The port of a proxy in front, which then has the public address; what it protects is the company's own app.
     pub front: Option<u16>,
 }
 
@@ -90,6 +92,9 @@ impl World {
         site.set("revocation.lease", shape.lease);
         let public_url = shape.front.map_or_else(|| site.gateway_url(), |port| format!("http://localhost:{port}"));
         site.set("gateway.public_url", public_url.clone());
+        if shape.front.is_some() {
+            site.set("apps", vec![app()]);
+        }
         let provisioner = site.provisioner().await?;
         site.command(&["workspace", "create", WORKSPACE, "--name", "Acme", "--plan", "enterprise"]).await?;
         site.command(&["domain", "add", WORKSPACE, "acme.example"]).await?;
@@ -176,6 +181,17 @@ fn activity(value: &str) -> Value {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{ "op": "Replace", "path": "active", "value": value }],
     })
+}
+
+/// The app behind the proxy: for this company alone, with an identity JWT.
+fn app() -> toml::Table {
+    [
+        ("hosts".to_owned(), vec!["localhost"].into()),
+        ("workspaces".to_owned(), vec![WORKSPACE].into()),
+        ("audience".to_owned(), AUDIENCE.into()),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Registers a connection to a new provider, which wants the redirect URI first.

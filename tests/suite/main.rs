@@ -14,3 +14,7 @@ mod sessions;
 mod oracle;
 #[cfg(test)]
 mod scim;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod gateway;

@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use lockstep_tests::world::{Person, Shape, World};
 use tokio::task::JoinSet;
@@ -56,14 +57,14 @@ impl Asker {
     }
 }
 
+/// Signs people in, some side by side.
 async fn sign_everybody_in(world: &World, count: usize) -> Arc<Vec<Watched>> {
-    let mut people = Vec::with_capacity(count);
-    for number in 0..count {
+    let one = |number| async move {
         let person = world.person(&format!("person{number}")).await.unwrap();
         let agent = world.sign_in(&person).await.unwrap();
-        people.push(Watched { cookie: world.cookie(&agent).unwrap(), person, answered: Mutex::default() });
-    }
-    Arc::new(people)
+        Watched { cookie: world.cookie(&agent).unwrap(), person, answered: Mutex::default() }
+    };
+    Arc::new(stream::iter(0..count).map(one).buffered(8).collect().await)
 }
 
 /// Asks about everybody at every gateway until told to stop.

@@ -102,8 +102,8 @@ async fn serve(options: &ops::Options, environment: &[(String, String)]) -> Resu
     telemetry::init(environment.iter().cloned())?;
     raise_open_file_limit();
     let stop = stop_on_signal()?;
-    let runtime = services::open(config, stop).await?;
-    Ok(services::run(&runtime).await?)
+    let services = services::open(config, stop).await?;
+    Ok(services::run(services).await?)
 }
 
 async fn demo(environment: &[(String, String)], options: &DemoOptions) -> Result<(), Box<dyn Error>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lockstep_shared::{
     clock::SystemClock,
     config::{Config, ConfigError, Program},
+    http::health::Ops,
     runtime::{Runtime, Schema, StartError},
     telemetry::Metrics,
 };
@@ -27,25 +28,38 @@ pub enum ServeError {
     Provisioner(#[from] lockstep_provisioner::serve::ServeError),
 }
 
+/// Both services before they serve. Their ops listeners answer already.
+#[derive(Debug)]
+pub struct Services {
+    /// What both work with.
+    pub runtime: Runtime,
+    gateway_ops: Ops,
+    provisioner_ops: Ops,
+}
+
 /// Opens what both services work with, and brings the schema up to date.
-pub async fn open(config: Config, stop: CancellationToken) -> Result<Runtime, ServeError> {
+pub async fn open(config: Config, stop: CancellationToken) -> Result<Services, ServeError> {
     config.check_program(Program::Standalone)?;
     // Told before the database is waited for, and both at once.
     let (gateway, provisioner) = (config.require_gateway(), config.require_provisioner());
     (gateway?, provisioner?);
-    Ok(Runtime::open(Arc::new(config), SystemClock::shared(), Schema::Migrate, stop).await?)
+    let metrics = Metrics::new();
+    let gateway_ops = lockstep_gateway::serve::listen_ops(&config, metrics.clone()).await?;
+    let provisioner_ops = lockstep_provisioner::serve::listen_ops(&config, metrics).await?;
+    let runtime = Runtime::open(Arc::new(config), SystemClock::shared(), Schema::Migrate, stop).await?;
+    Ok(Services { runtime, gateway_ops, provisioner_ops })
 }
 
 /// Serves until the runtime is told to stop, and closes it.
-pub async fn run(runtime: &Runtime) -> Result<(), ServeError> {
-    let metrics = Metrics::new();
+pub async fn run(services: Services) -> Result<(), ServeError> {
+    let Services { runtime, gateway_ops, provisioner_ops } = services;
     let gateway = async {
-        let served = lockstep_gateway::serve::serve(runtime, metrics.clone()).await;
+        let served = lockstep_gateway::serve::serve(&runtime, gateway_ops).await;
         runtime.stop.cancel();
         served
     };
     let provisioner = async {
-        let served = lockstep_provisioner::serve::serve(runtime, metrics.clone()).await;
+        let served = lockstep_provisioner::serve::serve(&runtime, provisioner_ops).await;
         runtime.stop.cancel();
         served
     };

@@ -36,7 +36,12 @@ pub(super) async fn start(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Stop> {
-    let rd = Fields::read(query.unwrap_or_default().as_bytes(), &["rd"])?.return_to("rd", &gateway.origins);
+    let fields = Fields::read(query.unwrap_or_default().as_bytes(), &["rd"])?;
+    let rd = match (fields.get("rd"), &client.asked_for) {
+        // nginx cannot encode what was asked for into a query: it says it in `X-Forwarded-Uri`.
+        (None, Some(path)) => ReturnTo::parse(path.as_str(), &gateway.origins).unwrap_or_else(ReturnTo::home),
+        (Some(_), _) | (None, None) => fields.return_to("rd", &gateway.origins),
+    };
     let app = gateway.apps.of(&client.host).ok_or(Stop::NotFound)?;
     let presented = gateway.issuer.keys.read(&headers).filter(|presented| app.is_for(&presented.workspace));
     let Some(presented) = presented else {

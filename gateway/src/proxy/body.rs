@@ -118,3 +118,22 @@ impl HttpBody for Download {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn not_a_byte_of_an_upload_passes_after_its_session_has_ended() {
+        let cut = CancellationToken::new();
+        let pieces = futures_util::stream::iter(["first", "second"].map(Ok::<_, std::convert::Infallible>));
+        let (mut upload, _) = Upload::new(Body::from_stream(pieces), cut.clone());
+        assert_eq!(upload.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+
+        cut.cancel();
+
+        assert!(matches!(upload.frame().await, Some(Err(BrokeOff::Cut))));
+    }
+}

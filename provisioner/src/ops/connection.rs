@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use lockstep_shared::{
+    check::{Finding, all_well},
     http::outbound::Outbound,
     id::{ConnectionId, WorkspaceId},
     model::{
@@ -16,7 +17,7 @@ use lockstep_shared::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, OpsError, Output, context::Addresses, finding::Finding, provider, receipt, secret_file};
+use super::{Context, OpsError, Output, context::Addresses, provider, receipt, secret_file};
 
 /// Entra sends mailNickname as `externalId` unless told otherwise, which no claim of its tokens carries.
 pub(super) const ENTRA_ADVICE: &str = "Entra: in the provisioning app's attribute mappings, map objectId to externalId; unless told \
@@ -215,7 +216,7 @@ async fn test(context: &Context, workspace: &WorkspaceId, id: Option<&Connection
     }
     let mut findings = examine(context, &connection).await?;
     findings.extend(standing(context, &connection));
-    let ok = super::finding::all_well(&findings);
+    let ok = all_well(&findings);
     let checks: Vec<Value> = findings.iter().map(Finding::json).collect();
     Ok(Output::of(json!({ "id": connection.id, "workspace": workspace, "ok": ok, "checks": checks }))
         .heading(format!("Connection {} of workspace {workspace}: {}", connection.id, if ok { "works" } else { "does not work" }))

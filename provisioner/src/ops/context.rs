@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lockstep_shared::{
+    check,
     clock::SharedClock,
     config::{Config, Program},
     id::{ConnectionId, WorkspaceId},
@@ -14,7 +15,7 @@ use lockstep_shared::{
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::{OpsError, check::database};
+use super::OpsError;
 
 /// How long the road may take to open when the database has just answered.
 const OPEN_WITHIN: Duration = Duration::from_secs(15);
@@ -81,7 +82,7 @@ impl Context {
     pub(super) async fn store(&self) -> Result<&Store, OpsError> {
         self.store
             .get_or_try_init(|| async {
-                database::connect(self.config.require_database()?).await?;
+                check::connect(self.config.require_database()?).await?;
                 let store = runtime::open_store(&self.config, self.clock.clone())?;
                 match store.schema_state().await.map_err(OpsError::Store)? {
                     SchemaState::Current => Ok(store),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lockstep_shared::{
+    check::{ConnectError, Finding, chain},
     config::{ConfigError, Program},
     http::outbound::SetupError,
     id::{ConnectionId, IdError, TokenId, WorkspaceId},
@@ -12,7 +13,7 @@ use lockstep_shared::{
     store::StoreError,
 };
 
-use super::{finding::Finding, provider::IssuerError};
+use super::provider::IssuerError;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -20,15 +21,9 @@ pub enum OpsError {
     /// The configuration does not fit.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Nobody answers at the database's address, or not to us.
-    #[error("the database cannot be reached: {}", chain(.0))]
-    Unreachable(#[source] sqlx::Error),
-    /// The database's address is answered by nobody in time.
-    #[error("the database cannot be reached: no connection within {0} s")]
-    UnreachableInTime(u64),
-    /// There is no such SQLite file.
-    #[error("there is no database at {}", .0.display())]
-    NoDatabase(PathBuf),
+    /// There is no connection to the database.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The schema lacks steps.
     #[error("the database schema is not up to date")]
     SchemaBehind,
@@ -183,15 +178,6 @@ pub enum OpsError {
     Outbound(#[from] SetupError),
 }
 
-/// An error with its causes, on one line; a cause that its effect has already told is left out.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
-}
-
 fn because(findings: &[(ConnectionId, Finding)]) -> String {
     findings.iter().fold(String::new(), |text, (id, finding)| format!("{text}; {id}: {}", finding.message))
 }
@@ -202,7 +188,7 @@ impl OpsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Config(_) => "configuration",
-            Self::Unreachable(_) | Self::UnreachableInTime(_) | Self::NoDatabase(_) => "database_unreachable",
+            Self::Connect(_) => "database_unreachable",
             Self::SchemaBehind => "schema_behind",
             Self::SchemaAhead => "schema_ahead",
             Self::Store(error) if error.is_transient() => "database_unavailable",
@@ -237,10 +223,7 @@ impl OpsError {
     pub fn fix(&self, program: Program) -> String {
         match self {
             Self::Config(_) => format!("mend the configuration, then run `{program} check`"),
-            Self::Unreachable(_) | Self::UnreachableInTime(_) => {
-                "see that the database runs and that [database] url names it; nothing was changed".to_owned()
-            }
-            Self::NoDatabase(_) => format!("make it with `{program} migrate`, or mend the path in [database] url"),
+            Self::Connect(error) => error.fix(&program.to_string()),
             Self::SchemaBehind => format!("run `{program} migrate`"),
             Self::SchemaAhead => "use the release that migrated it, or a later one".to_owned(),
             Self::Store(error) if error.is_transient() => {

@@ -1,9 +1,13 @@
 //! `migrate`: brings the database schema up to date, and begins a new incarnation of the revocation log after a restore.
 
-use lockstep_shared::{runtime, store::SchemaState};
+use lockstep_shared::{
+    check::{ConnectError, connect},
+    runtime,
+    store::SchemaState,
+};
 use serde_json::json;
 
-use super::{Context, OpsError, Output, check::database};
+use super::{Context, OpsError, Output};
 
 /// Brings the database schema up to date.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,10 +18,10 @@ pub struct Migrate {
 }
 
 pub(super) async fn run(command: &Migrate, context: &Context) -> Result<Output, OpsError> {
-    match database::connect(context.config().require_database()?).await {
+    match connect(context.config().require_database()?).await {
         // The first migration of all makes the file.
-        Ok(_) | Err(OpsError::NoDatabase(_)) => {}
-        Err(error) => return Err(error),
+        Ok(_) | Err(ConnectError::NoFile(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let store = runtime::open_store(context.config(), context.clock().clone())?;
     let outcome = async {

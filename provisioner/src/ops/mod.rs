@@ -7,7 +7,6 @@ mod connection;
 mod context;
 mod domain;
 mod error;
-mod finding;
 mod migrate;
 mod output;
 mod provider;

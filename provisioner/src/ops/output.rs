@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use lockstep_shared::check::{Finding, all_well, lines};
 use serde_json::{Map, Value, json};
 
-use super::finding::{Finding, all_well};
 
 /// What a command answers.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +137,7 @@ impl Output {
             match block {
                 Block::Rows(rows) => write_rows(&mut text, rows),
                 Block::Table(lines) => write_table(&mut text, lines),
-                Block::Findings(findings) => write_findings(&mut text, findings),
+                Block::Findings(findings) => text.push_str(&lines(findings)),
             }
         }
         for warning in &self.warnings {
@@ -172,16 +172,6 @@ fn write_table(text: &mut String, lines: &[Vec<String>]) {
     for line in lines {
         let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{:width$}", shown(cell)));
         let _ = writeln!(text, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-}
-
-fn write_findings(text: &mut String, findings: &[Finding]) {
-    let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
-    for finding in findings {
-        let _ = writeln!(text, "  {:7}  {:width$}  {}", finding.verdict.as_str(), finding.name, finding.message);
-        if let Some(fix) = &finding.fix {
-            let _ = writeln!(text, "  {:7}  {:width$}  -> {fix}", "", "");
-        }
     }
 }
 

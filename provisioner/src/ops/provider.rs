@@ -4,11 +4,13 @@
 #[cfg(test)]
 mod tests;
 
-use lockstep_shared::http::outbound::{Outbound, OutboundError};
+use lockstep_shared::{
+    check::{Finding, chain},
+    http::outbound::{Outbound, OutboundError},
+};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{error::chain, finding::Finding};
 
 /// Entra's hosts: an issuer there names one company's tenant, or lets every company in.
 const ENTRA_HOSTS: [&str; 4] =

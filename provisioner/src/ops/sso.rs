@@ -2,6 +2,7 @@
 //! why.
 
 use lockstep_shared::{
+    check::{Finding, all_well},
     id::{ConnectionId, WorkspaceId},
     model::{
         audit::Actor,
@@ -14,7 +15,6 @@ use serde_json::json;
 
 use super::{
     Context, OpsError, Output, connection,
-    finding::{Finding, all_well},
     receipt, workspace,
 };
 

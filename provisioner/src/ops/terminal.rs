@@ -10,12 +10,13 @@ use std::{
 };
 
 use lockstep_shared::{
+    check::chain,
     clock::SharedClock,
     config::{Config, ConfigError, Program, file_from},
 };
 use serde_json::json;
 
-use super::{Command, Context, OpsError, Options, Output, check, error::chain, run};
+use super::{Command, Context, OpsError, Options, Output, check, run};
 
 /// The exit code of a command that was refused or found a problem.
 const REFUSED: u8 = 1;

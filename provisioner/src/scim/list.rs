@@ -36,6 +36,13 @@ impl Paging {
         Ok(Self { start_index: start_index.unsigned_abs(), count: count.min(sizes.max) })
     }
 
+    /// What is left of the page for the resources of a next type, after `total` of the type before, of which `shown` are on it.
+    #[must_use]
+    pub fn behind(&self, total: u64, shown: usize) -> Self {
+        let shown = u32::try_from(shown).unwrap_or(u32::MAX);
+        Self { start_index: self.offset().saturating_sub(total) + 1, count: self.count.saturating_sub(shown) }
+    }
+
     /// How many resources come before the page.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -114,6 +121,20 @@ mod tests {
             let paging = Paging::parse(start, count, SIZES).ok().map(|paging| (paging.start_index, paging.count));
 
             assert_eq!(paging, expected, "{start:?} {count:?}");
+        }
+    }
+
+    #[test]
+    fn the_resources_of_a_second_type_continue_the_page() {
+        let page = |start_index, count| Paging { start_index, count };
+        for (asked, total, shown, left) in [
+            (page(1, 10), 3, 3, page(1, 7)),
+            (page(3, 2), 3, 1, page(1, 1)),
+            (page(6, 2), 3, 0, page(3, 2)),
+            (page(1, 2), 3, 2, page(1, 0)),
+            (page(1, 0), 3, 0, page(1, 0)),
+        ] {
+            assert_eq!(asked.behind(total, shown), left, "{asked:?}");
         }
     }
 

@@ -79,13 +79,50 @@ impl Request {
 /// Answers a list request.
 pub(super) async fn list<S: Source>(source: &S, query: &Query, schema: &ResourceSchema, profile: Profile) -> Result<Value, Failure> {
     let request = Request::read(query, schema, profile, S::ROWS)?;
-    let (total, page) = match (&request.filter, &request.sort) {
-        (None, None) => plain_page(source, &request).await?,
-        (_, Some(sort)) => sorted_page(source, &request, sort).await?,
-        (Some(filter), None) => filtered_page(source, &request, filter).await?,
-    };
-    let resources = page.into_iter().map(|resource| Value::Object(request.projection.apply(resource, schema))).collect();
+    let (total, resources) = page(source, &request, schema).await?;
     Ok(ListResponse::page(total, request.paging, resources).into_value())
+}
+
+/// Answers a search in two resource types: those of the first come before those of the second. An attribute that only one of
+/// them has is of no resource of the other (RFC 7644, section 3.4.2.1).
+pub(super) async fn list_both<A: Source, B: Source>(
+    (first, first_schema): (&A, &ResourceSchema),
+    (second, second_schema): (&B, &ResourceSchema),
+    query: &Query,
+    profile: Profile,
+) -> Result<Value, Failure> {
+    if query.sort_by.is_some() {
+        return Err(ScimError::NotImplemented("an order over several resource types").into());
+    }
+    let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
+    let requests = (
+        Request::read(query, first_schema, profile, A::ROWS),
+        Request::read(query, second_schema, profile, B::ROWS),
+    );
+    if let (Err(error), Err(_)) = requests {
+        return Err(error.into());
+    }
+    let (mut total, mut resources) = match &requests.0 {
+        Ok(request) => page(first, request, first_schema).await?,
+        Err(_) => (0, Vec::new()),
+    };
+    if let Ok(request) = requests.1 {
+        let request = Request { paging: paging.behind(total, resources.len()), ..request };
+        let (more, rest) = page(second, &request, second_schema).await?;
+        total += more;
+        resources.extend(rest);
+    }
+    Ok(ListResponse::page(total, paging, resources).into_value())
+}
+
+/// How many there are, and those of the page as they are shown.
+async fn page<S: Source>(source: &S, request: &Request, schema: &ResourceSchema) -> Result<(u64, Vec<Value>), Failure> {
+    let (total, page) = match (&request.filter, &request.sort) {
+        (None, None) => plain_page(source, request).await?,
+        (_, Some(sort)) => sorted_page(source, request, sort).await?,
+        (Some(filter), None) => filtered_page(source, request, filter).await?,
+    };
+    Ok((total, page.into_iter().map(|resource| Value::Object(request.projection.apply(resource, schema))).collect()))
 }
 
 async fn plain_page<S: Source>(source: &S, request: &Request) -> Result<(u64, Vec<Document>), Failure> {

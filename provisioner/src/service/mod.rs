@@ -5,6 +5,7 @@ mod answer;
 mod caller;
 mod failure;
 mod groups;
+mod linger;
 mod listing;
 mod records;
 mod request;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    extract::{Path, Request, State},
+    body::Body,
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::any,
 };
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, request::Parts};
 use lockstep_shared::{
     http::layers::RequestId,
     id::WorkspaceId,
@@ -28,13 +30,15 @@ use lockstep_shared::{
     runtime::Runtime,
     store::Store,
 };
+use tokio_util::task::TaskTracker;
 
 use self::{
     answer::Answer,
     caller::{Caller, Door},
     failure::Failure,
     groups::Groups,
-    listing::{PAGES, list},
+    linger::drop_rest,
+    listing::{PAGES, list, list_both},
     request::{Preconditions, Query, body},
     target::Target,
     users::Users,
@@ -58,6 +62,7 @@ pub struct Inner {
     door: Door,
     schemas: SchemaSet,
     origin: String,
+    tasks: TaskTracker,
 }
 
 impl std::ops::Deref for ScimService {
@@ -92,6 +97,7 @@ impl ScimService {
             door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
             schemas: SchemaSet::standard(),
             origin: origin.to_owned(),
+            tasks: runtime.tasks.clone(),
         }))
     }
 
@@ -99,6 +105,7 @@ impl ScimService {
     pub fn router(self) -> Router {
         Router::new()
             .route("/scim/v2/{workspace}", any(serve))
+            .route("/scim/v2/{workspace}/", any(serve))
             .route("/scim/v2/{workspace}/{*rest}", any(serve))
             .fallback(unknown)
             .with_state(self)
@@ -112,20 +119,19 @@ impl ScimService {
         format!("{}/scim/v2/{workspace}", self.origin)
     }
 
-    async fn dispatch(&self, workspace: &str, request: Request) -> Result<Answer, Failure> {
-        let caller = self.door.admit(workspace, request.headers()).await?;
-        let span = tracing::Span::current();
-        span.record("workspace.id", caller.workspace.id.as_str());
-        let (parts, content) = request.into_parts();
+    async fn dispatch(&self, parts: &Parts, content: &mut Body) -> Result<Answer, Failure> {
         // The raw path: what was decoded once by the router might name something else.
-        let path = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).skip(3).collect::<Vec<_>>().join("/");
+        let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).skip(2);
+        let caller = self.door.admit(segments.next().unwrap_or_default(), &parts.headers).await?;
+        tracing::Span::current().record("workspace.id", caller.workspace.id.as_str());
+        let path = segments.collect::<Vec<_>>().join("/");
         let target = Target::parse(&path).ok_or(ScimError::NotFound)?;
         target.check(&parts.method)?;
         let (query, wanted) = (Query::parse(parts.uri.query().unwrap_or_default()), Preconditions::of(&parts.headers));
         match (&parts.method, target) {
             (&Method::POST, Target::Search(kind)) => {
                 let query = Query::from_search(&body(&parts.headers, content).await?)?;
-                self.list(&caller, kind, &query).await
+                self.search(&caller, kind, &query).await
             }
             (&Method::POST, Target::Collection(kind)) => {
                 let body = body(&parts.headers, content).await?;
@@ -152,17 +158,22 @@ impl ScimService {
             (&Method::DELETE, Target::Resource(ResourceKind::Group, id)) => self.delete_group(&caller, id, &wanted).await,
             (_, Target::Resource(ResourceKind::User, id)) => self.get_user(&caller, &query, id, &wanted).await,
             (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(&caller, &query, id, &wanted).await,
-            (_, Target::Collection(kind)) => self.list(&caller, kind, &query).await,
+            (_, Target::Collection(kind)) => self.search(&caller, Some(kind), &query).await,
             (_, discovery) => self.discover(&caller, &discovery, &query),
         }
     }
 
-    async fn list(&self, caller: &Caller, kind: ResourceKind, query: &Query) -> Result<Answer, Failure> {
-        let (workspace, schema, base_url) = (&caller.workspace.id, self.schemas.of(kind), self.base_url(&caller.workspace.id));
+    /// RFC 7644, sections 3.4.2 and 3.4.3, in one resource type or in all.
+    async fn search(&self, caller: &Caller, kind: Option<ResourceKind>, query: &Query) -> Result<Answer, Failure> {
+        let (store, workspace, base_url) = (&self.store, &caller.workspace.id, self.base_url(&caller.workspace.id));
+        let (of_users, of_groups) = (self.schemas.of(ResourceKind::User), self.schemas.of(ResourceKind::Group));
+        let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
+        let groups = Groups { store, workspace, schema: of_groups, base_url };
         let profile = self.settings(&caller.workspace).profile;
         let body = match kind {
-            ResourceKind::User => list(&Users { store: &self.store, workspace, schema, base_url }, query, schema, profile).await?,
-            ResourceKind::Group => list(&Groups { store: &self.store, workspace, schema, base_url }, query, schema, profile).await?,
+            Some(ResourceKind::User) => list(&users, query, of_users, profile).await?,
+            Some(ResourceKind::Group) => list(&groups, query, of_groups, profile).await?,
+            None => list_both((&users, of_users), (&groups, of_groups), query, profile).await?,
         };
         Ok(Answer::Document(body))
     }
@@ -202,20 +213,15 @@ fn features() -> Features {
     }
 }
 
-async fn serve(
-    State(service): State<ScimService>,
-    Path(named): Path<std::collections::HashMap<String, String>>,
-    Extension(id): Extension<RequestId>,
-    request: Request,
-) -> Response {
-    let is_head = request.method() == Method::HEAD;
-    let workspace = named.get("workspace").map(String::as_str).unwrap_or_default();
-    let mut response = match service.dispatch(workspace, request).await {
+async fn serve(State(service): State<ScimService>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let (parts, mut content) = request.into_parts();
+    let mut response = match service.dispatch(&parts, &mut content).await {
         Ok(answer) => answer.into_response(),
         Err(failure) => failure.tell(&id.to_string()).into_response(),
     };
-    if is_head {
-        *response.body_mut() = axum::body::Body::empty();
+    drop_rest(content, &service.tasks);
+    if parts.method == Method::HEAD {
+        *response.body_mut() = Body::empty();
     }
     response
 }

@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -102,15 +103,16 @@ fn names(tags: &str, version: i64) -> bool {
 }
 
 /// Reads a body. It is called after the caller is known: nobody's body is parsed.
-pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
+pub(super) async fn body(headers: &HeaderMap, body: &mut Body) -> Result<Value, Failure> {
     check_type(headers)?;
-    let too_large = || ScimError::TooLarge(format!("the body is larger than {} MB", BODY_LIMIT / (1024 * 1024)));
-    let bytes = axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|error| {
-        let is_limit = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-            .any(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-        if is_limit { too_large() } else { ScimError::InvalidSyntax("the body did not arrive whole".into()) }
+    let arrived = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            ScimError::TooLarge(format!("the body is larger than {} MB", BODY_LIMIT / (1024 * 1024)))
+        } else {
+            ScimError::InvalidSyntax("the body did not arrive whole".into())
+        }
     })?;
-    Ok(json::parse_limited(&bytes)?)
+    Ok(json::parse_limited(&arrived.to_bytes())?)
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ScimError> {

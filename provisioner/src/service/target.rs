@@ -11,8 +11,8 @@ pub(super) enum Target<'p> {
     Collection(ResourceKind),
     /// One resource.
     Resource(ResourceKind, &'p str),
-    /// A search by POST (RFC 7644, section 3.4.3).
-    Search(ResourceKind),
+    /// A search by POST (RFC 7644, section 3.4.3) in one type, or in all.
+    Search(Option<ResourceKind>),
     /// The service provider's configuration.
     ServiceProviderConfig,
     /// All resource types.
@@ -34,10 +34,11 @@ impl<'p> Target<'p> {
         let (first, second, None) = (segments.next()?, segments.next(), segments.next()) else { return None };
         match (first, second) {
             ("Users", None) => Some(Self::Collection(ResourceKind::User)),
-            ("Users", Some(".search")) => Some(Self::Search(ResourceKind::User)),
+            (".search", None) => Some(Self::Search(None)),
+            ("Users", Some(".search")) => Some(Self::Search(Some(ResourceKind::User))),
             ("Users", Some(id)) => Some(Self::Resource(ResourceKind::User, id)),
             ("Groups", None) => Some(Self::Collection(ResourceKind::Group)),
-            ("Groups", Some(".search")) => Some(Self::Search(ResourceKind::Group)),
+            ("Groups", Some(".search")) => Some(Self::Search(Some(ResourceKind::Group))),
             ("Groups", Some(id)) => Some(Self::Resource(ResourceKind::Group, id)),
             ("ServiceProviderConfig", None) => Some(Self::ServiceProviderConfig),
             ("ResourceTypes", None) => Some(Self::ResourceTypes),
@@ -82,7 +83,8 @@ mod tests {
             assert_eq!(Target::parse(path), Some(Target::Collection(ResourceKind::User)), "{path}");
         }
         assert_eq!(Target::parse("/Groups/7"), Some(Target::Resource(ResourceKind::Group, "7")));
-        assert_eq!(Target::parse("/Users/.search"), Some(Target::Search(ResourceKind::User)));
+        assert_eq!(Target::parse("/Users/.search"), Some(Target::Search(Some(ResourceKind::User))));
+        assert_eq!(Target::parse("/.search"), Some(Target::Search(None)));
         assert_eq!(Target::parse("/Schemas/urn:x:y"), Some(Target::Schema("urn:x:y")));
     }
 

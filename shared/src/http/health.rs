@@ -1,9 +1,13 @@
 //! The ops listener: `/livez`, `/readyz`, `/metrics`. It never shares a port with the public one. Ready means ready once:
 //! a later outage does not unready a process, or all replicas would be taken away together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -13,7 +17,10 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, header::CONTENT_TYPE};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::serve::{Drain, ServeOptions, serve};
 use crate::telemetry::Metrics;
 
 /// Whether this process wants requests. Clones are one and the same.
@@ -53,6 +60,33 @@ impl Readiness {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_ready.load(Ordering::Acquire) && !self.is_draining()
+    }
+}
+
+/// The ops listener while it runs: from the first moment of its program, which may still be waiting for its database, to the
+/// last. Dropping it ends it.
+#[derive(Debug)]
+pub struct Ops {
+    /// What `/readyz` tells.
+    pub readiness: Readiness,
+    stop: DropGuard,
+    serving: JoinHandle<Drain>,
+}
+
+impl Ops {
+    /// Listens on an address.
+    pub async fn start(address: SocketAddr, metrics: Metrics) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let (readiness, stop) = (Readiness::new(), CancellationToken::new());
+        let router = ops_router(readiness.clone(), metrics);
+        let serving = tokio::spawn(serve(listener, router, ServeOptions::default(), stop.clone()));
+        Ok(Self { readiness, stop: stop.drop_guard(), serving })
+    }
+
+    /// Ends it, after what is under way.
+    pub async fn stop(self) {
+        drop(self.stop);
+        let _ = self.serving.await;
     }
 }
 

@@ -33,7 +33,7 @@ use lockstep_shared::{
     store::{ConnectionDetails, NewConnection, NewUser, Store},
 };
 use lockstep_tests::harness::{
-    Scratch, eventually,
+    Scratch,
     faulty_provider::FaultyProvider,
     http::{Agent, Answer},
 };
@@ -158,13 +158,13 @@ impl Gate {
             attributes: attributes.as_object().unwrap().clone(),
         };
         let new = NewUser { profile, origin: Origin::Provisioned, login_method: LoginMethod::Sso };
-        self.store().create_user(workspace, new, &Actor::provider("a token")).await.unwrap()
+        self.store().create_user(workspace, new, &Actor::provider(&"a token")).await.unwrap()
     }
 
     /// Switches somebody on or off, as the provisioner does: when it returns, they are out.
     async fn set_active(&self, id: &UserId, active: bool) {
         let edit = |user: &User| Ok::<_, Infallible>(Profile { active, ..user.profile.clone() });
-        let (_, settlement) = self.store().update_user(&self.acme, id, &Actor::provider("a token"), edit).await.unwrap();
+        let (_, settlement) = self.store().update_user(&self.acme, id, &Actor::provider(&"a token"), edit).await.unwrap();
         self.runtime.road.settle(&self.acme, settlement).await.unwrap();
     }
 

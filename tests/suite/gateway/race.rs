@@ -110,8 +110,7 @@ async fn people_of_a_suspended_workspace_read_that_it_is_paused() {
     let gate = Gate::open().await;
     gate.provision("ada").await;
     let mut agent = gate.sign_in().await;
-    let settlement =
-        gate.store().set_workspace_state(&gate.acme, WorkspaceState::Suspended, &Actor::operator()).await.unwrap();
+    let settlement = gate.store().set_workspace_state(&gate.acme, WorkspaceState::Suspended, &Actor::operator()).await.unwrap();
     gate.runtime.road.settle(&gate.acme, settlement).await.unwrap();
 
     let next = agent.get(gate.at("/oauth2/start")).await.unwrap();

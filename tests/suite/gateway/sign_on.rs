@@ -1,12 +1,7 @@
 //! The Sign-On Link: where it sends whom, who comes back signed in, and what everybody else is told.
 
 use http::StatusCode;
-use lockstep_shared::model::{
-    audit::Actor,
-    connection::Link,
-    user::LoginMethod,
-    workspace::WorkspaceState,
-};
+use lockstep_shared::model::{audit::Actor, connection::Link, user::LoginMethod, workspace::WorkspaceState};
 use lockstep_tests::harness::{
     faulty_provider::{Endpoint, FaultyProvider},
     http::Agent,
@@ -71,7 +66,8 @@ async fn a_workspace_that_is_suspended_looks_like_none() {
     drop(gate.store().set_workspace_state(&closed, WorkspaceState::Suspended, &Actor::operator()).await.unwrap());
     let without_request_ids = |text: &str, id: &str| text.replace(id, "");
     let mut pages = Vec::new();
-    for path in ["/sso/closed", "/sso/nobody", "/sso/No_Body", "/sso/acme?connection=closed-idp", "/sso/acme?iss=https%3A%2F%2Fx"] {
+    for path in ["/sso/closed", "/sso/nobody", "/sso/No_Body", "/sso/acme?connection=closed-idp", "/sso/acme?iss=https%3A%2F%2Fx"]
+    {
         let answer = Agent::new().unwrap().get(gate.at(path)).await.unwrap();
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(set_cookies(&answer), Vec::<String>::new(), "{path}");
@@ -191,10 +187,13 @@ async fn g25_to_g29_nobody_is_sent_to_another_site() {
     let own = gate.url.clone();
     let mut agent = Agent::new().unwrap();
     let mut places = vec!["javascript:alert(1)".to_owned(), "data:text/html,x".to_owned(), "/a\r\nSet-Cookie: x=y".to_owned()];
-    for slash in ["//", "///", "/\\", "\\\\", "/\t/", "/./\\", "/%09/", "/%5c", "/%2f", "/.//", "https:", "https:///", "https://"] {
+    for slash in ["//", "///", "/\\", "\\\\", "/\t/", "/./\\", "/%09/", "/%5c", "/%2f", "/.//", "https:", "https:///", "https://"]
+    {
         places.push(format!("{slash}evil.example"));
     }
-    places.extend([".evil.example", "@evil.example", ":1@evil.example", "%00.evil.example", "0"].map(|tail| format!("{own}{tail}")));
+    places.extend(
+        [".evil.example", "@evil.example", ":1@evil.example", "%00.evil.example", "0"].map(|tail| format!("{own}{tail}")),
+    );
     places.extend(["/oauth2/sign_out", "/login", "/sso/acme", "/callback/acme-idp"].map(str::to_owned));
     for place in places {
         let rd: String = url::form_urlencoded::byte_serialize(place.as_bytes()).collect();

@@ -209,14 +209,33 @@ impl State {
         self.log.has(session.attributes, self.answered, |write| write != Write::Deactivate)
     }
 
+    pub(super) fn session(&self) -> Option<Session> {
+        match self.browser {
+            Browser::In(session) => Some(session),
+            Browser::Away { .. } | Browser::Admitted(_) => None,
+        }
+    }
+
+    /// A beat of this slot that nobody has seen yet.
+    pub(super) fn next_beat(&self, slot: usize) -> u8 {
+        self.beats(slot).into_iter().flatten().max().map_or(0, |beat| beat + 1)
+    }
+
+    /// The beats of this slot that somebody holds.
+    fn beats(&self, slot: usize) -> [Option<u8>; 4] {
+        let Waiter { seen, reading, wait } = &self.waiter;
+        [
+            self.rows[slot].map(|row| row.beat),
+            seen[slot].map(|seen| seen.beat),
+            reading.and_then(|reading| reading.rows?[slot]).map(|row| row.beat),
+            wait.and_then(|wait| wait.rows?[slot]).map(|row| row.beat),
+        ]
+    }
+
     /// Renumbers the beats of each row by their order, which is all that anybody looks at.
     pub(super) fn renumber_beats(&mut self) {
         for slot in 0..SLOTS {
-            let mut held = [None; 4];
-            held[0] = self.rows[slot].map(|row| row.beat);
-            held[1] = self.waiter.seen[slot].map(|seen| seen.beat);
-            held[2] = self.waiter.reading.and_then(|reading| reading.rows?[slot]).map(|row| row.beat);
-            held[3] = self.waiter.wait.and_then(|wait| wait.rows?[slot]).map(|row| row.beat);
+            let held = self.beats(slot);
             let rank = |beat: &mut u8| {
                 let lower = (0..*beat).filter(|lower| held.contains(&Some(*lower))).count();
                 *beat = u8::try_from(lower).unwrap();

@@ -25,9 +25,9 @@ use lockstep_tests::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
-    sync::OnceCell,
+    sync::{Mutex, OnceCell},
 };
 
 pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -62,6 +62,8 @@ use on_each_database;
 pub(crate) struct Installation {
     pub(crate) site: Site,
     pub(crate) provisioner: Service,
+    /// Each command writes the configuration anew before it reads it: one at a time.
+    commands: Mutex<()>,
     _redis: Redis,
 }
 
@@ -81,15 +83,21 @@ impl Installation {
 
     async fn start(mut site: Site, redis: Redis) -> Self {
         let provisioner = site.provisioner().await.unwrap();
-        Self { site, provisioner, _redis: redis }
+        Self { site, provisioner, commands: Mutex::new(()), _redis: redis }
     }
 
     /// A client of a new workspace that may provision.
     pub(crate) async fn workspace(&self, id: &str) -> Scim {
-        self.site.command(&["workspace", "create", id, "--name", "A company", "--plan", "enterprise"]).await.unwrap();
-        self.site.command(&["scim", "enable", id]).await.unwrap();
-        let issued = self.site.command(&["token", "issue", id]).await.unwrap();
+        self.command(&["workspace", "create", id, "--name", "A company", "--plan", "enterprise"]).await;
+        self.command(&["scim", "enable", id]).await;
+        let issued = self.command(&["token", "issue", id]).await;
         self.client(id, &text(&issued, "token"))
+    }
+
+    /// Runs an operator's command.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Value {
+        let _turn = self.commands.lock().await;
+        self.site.command(arguments).await.unwrap()
     }
 
     pub(crate) fn client(&self, workspace: &str, token: &str) -> Scim {
@@ -135,7 +143,7 @@ impl Company {
 
     /// Runs an operator's command.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Value {
-        self.installation.site.command(arguments).await.unwrap()
+        self.installation.command(arguments).await
     }
 
     /// A token of this workspace.
@@ -229,11 +237,22 @@ pub(crate) fn essence(resource: &Value) -> Value {
     resource
 }
 
-/// One request as bytes, for what no client library would send, and the whole answer.
+/// One request as bytes, for what no client library would send, and the whole answer; it must ask for the connection's end.
 pub(crate) async fn raw(service: &Service, request: &str) -> String {
+    let mut answer = String::new();
+    send(service, request).await.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// The first line of the answer to a request that need not be whole.
+pub(crate) async fn first_line(service: &Service, request: &str) -> String {
+    let mut line = String::new();
+    send(service, request).await.read_line(&mut line).await.unwrap();
+    line
+}
+
+async fn send(service: &Service, request: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(service.url().trim_start_matches("http://")).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    BufReader::new(stream)
 }

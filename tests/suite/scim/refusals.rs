@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use lockstep_tests::{harness::http::Answer, world::text};
 use serde_json::{Value, json};
 
-use super::{Company, ENTERPRISE, GROUP, USER, body, found, on_each_database, patch, raw, refusal, user};
+use super::{Company, ENTERPRISE, GROUP, USER, body, first_line, found, on_each_database, patch, refusal, user};
 
 /// A POST to /Users of these bytes.
 async fn post_bytes(company: &Company, kind: Option<&str>, bytes: Vec<u8>) -> Answer {
@@ -53,7 +53,7 @@ on_each_database! {
             company.id,
             company.token().await
         );
-        let answer = raw(&company.installation.provisioner, &format!("{head}{chunk}")).await;
+        let answer = first_line(&company.installation.provisioner, &format!("{head}{chunk}")).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 
         assert_eq!(found(&company.scim, "/Users", "userName pr").await, 5);

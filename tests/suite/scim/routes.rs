@@ -10,7 +10,7 @@ use lockstep_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{Company, body, found, on_each_database, patch, raw, refusal, user};
+use super::{Company, body, first_line, found, on_each_database, patch, raw, refusal, user};
 
 const ROUTES: [&str; 18] = [
     "",
@@ -60,6 +60,9 @@ const SPELLINGS: [&str; 24] = [
     "/scim/v2/{w}%20/Users",
     "/scim/v2/../v2/{w}/Users",
 ];
+
+const FORGIVEN: [&str; 4] =
+    ["/scim/v2/{w}//Users", "/scim/v2/{w}/Users/", "/scim/v2/{w}/Users//", "/scim/v2/{w}/Users?token=x&access_token=x"];
 
 fn methods() -> [Method; 8] {
     let other = Method::from_bytes(b"PROPFIND").unwrap();
@@ -117,8 +120,7 @@ on_each_database! {
         ] {
             refused_everywhere(scim, &authorization(&value), why).await;
         }
-        let twice = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {mine}")).unwrap()); 1]);
-        assert_eq!(scim.send(Method::GET, "/Users", twice, None).await.unwrap().status, 200);
+        assert_eq!(scim.send(Method::GET, "/Users", authorization(&format!("Bearer {mine}")), None).await.unwrap().status, 200);
     }
 
     async fn a_credential_counts_once_and_only_in_its_header(company: &Company) {
@@ -150,9 +152,10 @@ on_each_database! {
                 let stranger = raw(&company.installation.provisioner, &request("")).await;
                 assert!(stranger.starts_with("HTTP/1.1 401 "), "{method} {path}: {stranger}");
                 let known = raw(&company.installation.provisioner, &request(&format!("Authorization: Bearer {token}\r\n"))).await;
-                let shows = known.contains("ada@acme.example");
-                let is_plain = ["//Users", "/Users/", "/Users//", "/Users?token=x&access_token=x"].iter().any(|tail| path.ends_with(&format!("{}{tail}", company.id)));
-                assert_eq!(shows, is_plain && method == Method::GET, "{method} {path}: {known}");
+                // What some providers make of a base URL is forgiven, and nothing else.
+                let is_forgiven = FORGIVEN.contains(&spelling) && method == Method::GET;
+                assert_eq!(known.contains("ada@acme.example"), is_forgiven, "{method} {path}: {known}");
+                assert_eq!(known.starts_with("HTTP/1.1 2"), FORGIVEN.contains(&spelling) && [Method::GET, Method::HEAD].contains(&method), "{method} {path}: {known}");
             }
         }
         assert_eq!(found(&company.scim, "/Users", "userName pr").await, 1);
@@ -165,12 +168,15 @@ on_each_database! {
 
         for path in ["/Users", "/Groups", "/Users/.search", "/Bulk"] {
             // The body is announced and never sent: an answer shows that nobody waits for it.
-            let answer = raw(&company.installation.provisioner, &format!("{}{{", head(path, 5_000_000))).await;
+            let answer = first_line(&company.installation.provisioner, &format!("{}{{", head(path, 5_000_000))).await;
             assert!(answer.starts_with("HTTP/1.1 401 "), "{path}: {answer}");
         }
         let five_megabytes = Value::String("{".repeat(5_000_000));
-        let answer = company.scim.with_token("nonsense").post("/Users", &five_megabytes).await.unwrap();
-        unauthorized(&answer, "sent whole");
+        for _ in 0..8 {
+            // It hears why, though nobody read what it sent: a reset would look like an outage and not like a bad token.
+            let answer = company.scim.with_token("nonsense").post("/Users", &five_megabytes).await.unwrap();
+            unauthorized(&answer, "sent whole");
+        }
     }
 
     async fn p17_a_token_that_is_revoked_ends_on_an_open_connection_too(company: &Company) {

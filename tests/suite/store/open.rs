@@ -1,16 +1,22 @@
 //! Opening, migrating, and living through a database that is away.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lockstep_shared::{
     clock::TestClock,
     model::{audit::Actor, revocation::Seq, workspace::Plan},
     store::{Engine, SchemaState, Store, StoreError, StoreOptions},
 };
-use lockstep_tests::harness::{Scratch, eventually, postgres::Postgres};
-use tokio::task::JoinSet;
+use lockstep_tests::harness::{
+    Scratch, eventually,
+    postgres::{Database, Postgres},
+};
+use tokio::{task::JoinSet, time::timeout};
 
-use super::{Db, idp, on_each_engine, open, provisioned, sealer, set_active, strangers, workspace};
+use super::{DAY, Db, idp, on_each_engine, open, provisioned, sealer, set_active, strangers, workspace};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -46,20 +52,28 @@ async fn fresh(engine: Engine) -> (String, Option<Scratch>) {
 }
 
 async fn programs_that_start_together_migrate_once(engine: Engine) {
-    let (url, _folder) = fresh(engine).await;
+    // Often enough that they meet.
+    for _ in 0..6 {
+        let (url, _folder) = fresh(engine).await;
+        let start = Arc::new(tokio::sync::Barrier::new(4));
 
-    let mut tasks = JoinSet::new();
-    for _ in 0..4 {
-        let store = open(&url, TestClock::new());
-        tasks.spawn(async move {
-            store.migrate().await.unwrap();
-            (store.schema_state().await.unwrap(), store.head().await.unwrap())
-        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..4 {
+            let (store, start) = (open(&url, TestClock::new()), start.clone());
+            tasks.spawn(async move {
+                store.ping().await.unwrap();
+                start.wait().await;
+                store.migrate().await.unwrap();
+                let found = (store.schema_state().await.unwrap(), store.head().await.unwrap());
+                store.close().await;
+                found
+            });
+        }
+        let states = tasks.join_all().await;
+
+        assert!(states.iter().all(|(state, _)| *state == SchemaState::Current), "{states:?}");
+        assert!(states.iter().all(|(_, head)| *head == states[0].1), "one log: {states:?}");
     }
-    let states = tasks.join_all().await;
-
-    assert!(states.iter().all(|(state, _)| *state == SchemaState::Current), "{states:?}");
-    assert!(states.iter().all(|(_, head)| *head == states[0].1), "one log: {states:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,14 +158,18 @@ async fn sqlite_writers_of_two_processes_wait_for_each_other() {
     let second = db.opened_again(db.clock.clone());
     let (here, there) = (db.user("here").await, db.user("there").await);
 
-    for _ in 0..25 {
+    for round in 0..25 {
+        let guest = format!("guest-{round}@acme.com");
         let (one, two) = tokio::join!(
             async {
-                drop(set_active(&db.store, &db.acme, &here.id, false).await.unwrap());
+                set_active(&db.store, &db.acme, &here.id, false).await.unwrap();
+                // It reads first and writes then: what it has read must still be so.
+                db.store.invite(&db.acme, &guest, DAY, &idp()).await.unwrap();
                 set_active(&db.store, &db.acme, &here.id, true).await.unwrap()
             },
             async {
-                drop(set_active(&second, &db.acme, &there.id, false).await.unwrap());
+                set_active(&second, &db.acme, &there.id, false).await.unwrap();
+                second.invite(&db.acme, &format!("other-{guest}"), DAY, &idp()).await.unwrap();
                 set_active(&second, &db.acme, &there.id, true).await.unwrap()
             },
         );
@@ -211,7 +229,7 @@ async fn calls_given_up_on_a_silent_postgres_do_not_use_the_pool_up() {
 
     cluster.pause().await.unwrap();
     for _ in 0..6 {
-        let given_up = tokio::time::timeout(PATIENCE * 2, store.head()).await;
+        let given_up = timeout(PATIENCE * 2, store.head()).await;
         assert!(!matches!(given_up, Ok(Ok(_))), "a silent database answers nothing");
     }
     cluster.resume().unwrap();
@@ -255,8 +273,8 @@ impl Way {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_fell_silent_are_replaced() {
+/// Three connections at most, on a way that can fall silent.
+async fn on_a_way() -> (Store, Way, Database) {
     let cluster = Postgres::shared().await.unwrap();
     let database = cluster.database().await.unwrap();
     let way = Way::to(cluster.port()).await;
@@ -264,16 +282,47 @@ async fn connections_that_fell_silent_are_replaced() {
     let options = StoreOptions { max_connections: 3, ..StoreOptions::new(&url) };
     let store = Store::open(&options, TestClock::new(), sealer()).unwrap();
     store.migrate().await.unwrap();
+    (store, way, database)
+}
+
+/// Less than the pool waits for a connection: one that is silent must be found out and replaced within it.
+const REPLACED_WITHIN: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_fell_silent_is_replaced_before_it_is_used() {
+    let (store, way, _database) = on_a_way().await;
+    let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
+    drop((one.unwrap(), two.unwrap(), three.unwrap()));
+
+    way.falls_silent();
 
     for _ in 0..3 {
-        // Three connections lie idle, or are in use by calls that their callers have given up on.
-        let (one, two, three) = tokio::join!(store.head(), store.head(), store.head());
-        drop((one.unwrap(), two.unwrap(), three.unwrap()));
-        way.falls_silent();
-        eventually("a new connection", Duration::from_secs(10), async || {
-            tokio::time::timeout(Duration::from_secs(3), store.head()).await.ok()?.ok()
+        timeout(REPLACED_WITHIN, store.head()).await.expect("an answer in time").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_fell_silent_in_use_is_replaced_once_its_caller_has_given_up() {
+    let (store, way, database) = on_a_way().await;
+    let mut holder = database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE gateways IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    let mut watcher = database.connect().await.unwrap();
+    let asked = async || timeout(PATIENCE * 6, store.gateways()).await;
+    let held = async {
+        let (one, two, three) = tokio::join!(asked(), asked(), asked());
+        assert!(one.is_err() && two.is_err() && three.is_err(), "they wait for the lock");
+    };
+
+    let silence = async {
+        eventually("three who wait", PATIENCE * 5, async || {
+            let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'relation' AND datname = current_database()";
+            (sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watcher).await.unwrap() == 3).then_some(())
         })
         .await
         .unwrap();
-    }
+        way.falls_silent();
+    };
+    tokio::join!(held, silence);
+
+    timeout(REPLACED_WITHIN, store.head()).await.expect("an answer in time").unwrap();
 }

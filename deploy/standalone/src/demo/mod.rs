@@ -69,10 +69,10 @@ impl Demo {
             ..Options::default()
         });
         let provider = provider.await?;
-        let runtime = services::open(configuration(ports, &folder, &app)?, stop.clone()).await?;
-        let scim = seed::acme(&runtime, &provider, folder.path()).await?;
+        let services = services::open(configuration(ports, &folder, &app)?, stop.clone()).await?;
+        let scim = seed::acme(&services.runtime, &provider, folder.path()).await?;
         provider.configure_scim(&scim.base_url, &scim.token).map_err(lockstep_demo_idp::StartError::from)?;
-        let services = tokio::spawn(async move { services::run(&runtime).await });
+        let services = tokio::spawn(services::run(services));
         let mut demo =
             Self { app_url, provider, app, scim, ready_after: Duration::ZERO, ports, services, stop, _folder: folder };
         demo.wait_until_ready().await?;

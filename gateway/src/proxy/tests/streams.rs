@@ -21,8 +21,12 @@ impl House {
     }
 
     async fn open_websocket(&self, changes: &str) -> (TcpStream, String) {
+        self.open_websocket_at("/ws", changes).await
+    }
+
+    async fn open_websocket_at(&self, path: &str, changes: &str) -> (TcpStream, String) {
         let mut stream = TcpStream::connect(self.proxy.address).await.unwrap();
-        let head = self.raw_head("GET /ws");
+        let head = self.raw_head(&format!("GET {path}"));
         let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         stream.write_all(format!("{head}{key}{changes}\r\n").as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -187,5 +191,17 @@ async fn r64_nothing_but_a_websocket_is_switched_to() {
         let (_, answer) = house.open_websocket(&format!("{asking}Origin: https://{APP}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 426"), "the app was not asked to switch to {upgrade}: {answer}");
     }
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r64_an_app_that_switches_to_something_else_gets_no_tunnel() {
+    let other = any(|| async { (StatusCode::SWITCHING_PROTOCOLS, [(header::CONNECTION, "upgrade"), (header::UPGRADE, "h2c")]) });
+    let house = House::build_around(Router::new().route("/other", other)).await;
+
+    let asking = format!("Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://{APP}\r\n");
+    let (_, answer) = house.open_websocket_at("/other", &asking).await;
+
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     house.stop().await;
 }

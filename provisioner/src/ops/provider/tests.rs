@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::ops::finding::all_well;
+use lockstep_shared::check::all_well;
 
 const ISSUER: &str = "https://idp.example";
 

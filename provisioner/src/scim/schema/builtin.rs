@@ -37,7 +37,8 @@ pub(super) fn user() -> Schema {
         string("preferredLanguage", "The language to speak with the person, as in Accept-Language."),
         string("locale", "The region for dates, currency and numbers, such as en-US."),
         string("timezone", "The time zone, such as America/Los_Angeles."),
-        boolean("active", "Whether the person may sign in. False ends every access at once."),
+        // Required of what is kept, not of what is sent: to be without it would be neither in nor out.
+        boolean("active", "Whether the person may sign in. False ends every access at once.").required(),
         string("password", "Taken and dropped: people sign in at their provider.").case_exact().write_only(),
     ];
     attributes.extend(user_lists());
@@ -144,7 +145,7 @@ pub(super) fn enterprise_user() -> Schema {
     )
 }
 
-/// Section 4.2. `display` is the server's to decide, from the member itself or from what the provider last said.
+/// Section 4.2, which has no `display`: it is the server's to say, for whoever asks.
 pub(super) fn group() -> Schema {
     let members = complex(
         "members",
@@ -152,7 +153,7 @@ pub(super) fn group() -> Schema {
             string("value", "The identifier of the member.").case_exact().immutable(),
             reference("$ref", &["User", "Group"], "The URI of the member.").immutable(),
             string("type", "What the member is.").among(&["User", "Group"]).immutable(),
-            string("display", "The name of the member.").read_only(),
+            string("display", "The name of the member.").read_only().on_request(),
         ],
         "The members of the group.",
     );

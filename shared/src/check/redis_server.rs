@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lockstep_shared::{config::Redis, id::ReplicaId};
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, aio::MultiplexedConnection};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use crate::ops::{error::chain, finding::Finding};
+use super::{Finding, chain};
+use crate::{config::Redis, id::ReplicaId};
 
 /// How long connecting, and each command, may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -159,7 +159,7 @@ async fn channel(client: &Client, connection: &mut MultiplexedConnection, prefix
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::finding::Verdict;
+    use crate::check::Verdict;
 
     #[test]
     fn a_redis_that_is_old_or_a_replica_is_a_problem() {

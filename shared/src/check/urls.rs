@@ -1,10 +1,10 @@
 //! Whether the public URLs are such that browsers and providers can reach them. They are https or of this machine already:
 //! the configuration takes no others.
 
-use lockstep_shared::config::{Config, PublicUrl};
 use url::Host;
 
-use crate::ops::finding::Finding;
+use super::Finding;
+use crate::config::{Config, PublicUrl};
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -42,7 +42,7 @@ fn judge(name: &'static str, url: &PublicUrl, who: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::finding::Verdict;
+    use crate::check::Verdict;
 
     #[test]
     fn a_url_that_others_cannot_reach_is_warned_of() {

@@ -1,15 +1,20 @@
 //! Whether the master key opens what it sealed: our own keys and the providers' client secrets.
 
-use lockstep_shared::{config::Keys, model::connection::Connection, runtime, store::KeyPurpose, store::StoreError};
 use sqlx::{AnyConnection, Row as _};
 
-use crate::ops::{Context, error::chain, finding::Finding};
+use super::{Deployment, Finding, chain};
+use crate::{
+    config::Keys,
+    model::connection::Connection,
+    runtime,
+    store::{KeyPurpose, StoreError},
+};
 
 const SEALED_SECRETS: &str = "SELECT id, sealed_secret FROM connections WHERE sealed_secret IS NOT NULL ORDER BY id";
 const FIX: &str = "put the line that sealed them back into [keys] master_key_file, below the current one";
 
-pub(super) async fn check(context: &Context, keys: &Keys, connection: &mut AnyConnection) -> Finding {
-    let (ours, theirs) = (our_keys(context).await, client_secrets(keys, connection).await);
+pub(super) async fn check(of: Deployment<'_>, keys: &Keys, connection: &mut AnyConnection) -> Finding {
+    let (ours, theirs) = (our_keys(of).await, client_secrets(keys, connection).await);
     match (ours, theirs) {
         (Err(message), _) | (_, Err(message)) => Finding::problem("master key", message, FIX),
         (Ok(ours), Ok(theirs)) => Finding::passed("master key", format!("opens {ours} stored keys and {theirs} client secrets")),
@@ -17,8 +22,8 @@ pub(super) async fn check(context: &Context, keys: &Keys, connection: &mut AnyCo
 }
 
 /// Opens our own keys without making any that is missing.
-async fn our_keys(context: &Context) -> Result<usize, String> {
-    let store = runtime::open_store(context.config(), context.clock().clone()).map_err(|error| chain(&error))?;
+async fn our_keys(of: Deployment<'_>) -> Result<usize, String> {
+    let store = runtime::open_store(of.config, of.clock.clone()).map_err(|error| chain(&error))?;
     let mut opened = Ok(0);
     for purpose in KeyPurpose::ALL {
         let found = store.key_material(*purpose, || Err(StoreError::NotFound("key"))).await;

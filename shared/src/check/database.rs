@@ -3,16 +3,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use lockstep_shared::{
-    config::{Database, Engine, Program},
-    runtime,
-    store::SchemaState,
-};
 use secrecy::ExposeSecret;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
-use super::keys;
-use crate::ops::{Context, OpsError, error::chain, finding::Finding};
+use super::{Deployment, Finding, chain, keys};
+use crate::{
+    config::{Database, Engine},
+    runtime,
+    store::SchemaState,
+};
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -28,18 +27,45 @@ const POSTGRES_SETTINGS: &str = "
         CASE WHEN pg_is_in_recovery() THEN 'yes' ELSE 'no' END AS is_replica";
 const SQLITE_VERSION: &str = "SELECT sqlite_version() AS version";
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers at the database's address, or not to us.
+    #[error("the database cannot be reached: {}", chain(.0))]
+    Unreachable(#[source] sqlx::Error),
+    /// The database's address is answered by nobody in time.
+    #[error("the database cannot be reached: no connection within {} s", CONNECT_WITHIN.as_secs())]
+    TooSlow,
+    /// There is no such SQLite file.
+    #[error("there is no database at {}", .0.display())]
+    NoFile(PathBuf),
+}
+
+impl ConnectError {
+    /// What to do about it; `administrator` is the program that migrates.
+    #[must_use]
+    pub fn fix(&self, administrator: &str) -> String {
+        match self {
+            Self::Unreachable(_) | Self::TooSlow => {
+                "see that the database runs and that [database] url names it; nothing was changed".to_owned()
+            }
+            Self::NoFile(_) => format!("make it with `{administrator} migrate`, or mend the path in [database] url"),
+        }
+    }
+}
+
 /// Connects once, without waiting for a database that is down, so that the reason can be told.
-pub(in crate::ops) async fn connect(database: &Database) -> Result<AnyConnection, OpsError> {
+pub async fn connect(database: &Database) -> Result<AnyConnection, ConnectError> {
     let url = database.urls.first().map(ExposeSecret::expose_secret).unwrap_or_default();
     if let Some(path) = sqlite_file(url)
         && !path.exists()
     {
-        return Err(OpsError::NoDatabase(path));
+        return Err(ConnectError::NoFile(path));
     }
     sqlx::any::install_default_drivers();
     match tokio::time::timeout(CONNECT_WITHIN, AnyConnection::connect(url)).await {
-        Ok(connected) => connected.map_err(OpsError::Unreachable),
-        Err(_) => Err(OpsError::UnreachableInTime(CONNECT_WITHIN.as_secs())),
+        Ok(connected) => connected.map_err(ConnectError::Unreachable),
+        Err(_) => Err(ConnectError::TooSlow),
     }
 }
 
@@ -48,30 +74,29 @@ fn sqlite_file(url: &str) -> Option<PathBuf> {
     Some(path.split_once('?').map_or(path, |(path, _)| path).into())
 }
 
-pub(super) async fn check(context: &Context, database: &Database) -> Vec<Finding> {
-    let program = context.program();
+pub(super) async fn check(of: Deployment<'_>, database: &Database) -> Vec<Finding> {
     let mut connection = match connect(database).await {
         Ok(connection) => connection,
-        Err(error) => return vec![Finding::problem("database", error.to_string(), error.fix(program))],
+        Err(error) => return vec![Finding::problem("database", error.to_string(), error.fix(of.administrator()))],
     };
     let mut findings = match database.engine {
         Engine::Postgres => postgres(&mut connection, database.urls.len()).await,
         Engine::Sqlite => sqlite(&mut connection).await,
     }
     .unwrap_or_else(|error| vec![Finding::problem("database", chain(&error), "see that the account may read settings")]);
-    let schema = schema(context, program).await;
+    let schema = schema(of).await;
     let is_current = !schema.is_problem();
     findings.push(schema);
-    if is_current && let Some(keys) = &context.config().keys {
-        findings.push(keys::check(context, keys, &mut connection).await);
+    if is_current && let Some(keys) = &of.config.keys {
+        findings.push(keys::check(of, keys, &mut connection).await);
     }
     // It was only read from: a failing goodbye loses nothing.
     let _ = connection.close().await;
     findings
 }
 
-async fn schema(context: &Context, program: Program) -> Finding {
-    let store = match runtime::open_store(context.config(), context.clock().clone()) {
+async fn schema(of: Deployment<'_>) -> Finding {
+    let store = match runtime::open_store(of.config, of.clock.clone()) {
         Ok(store) => store,
         Err(error) => return Finding::problem("schema", chain(&error), "mend the configuration first"),
     };
@@ -80,11 +105,14 @@ async fn schema(context: &Context, program: Program) -> Finding {
     match state {
         Ok(SchemaState::Current) => Finding::passed("schema", "up to date"),
         Ok(SchemaState::Behind) => {
-            Finding::problem("schema", OpsError::SchemaBehind.to_string(), OpsError::SchemaBehind.fix(program))
+            let fix = format!("run `{} migrate`", of.administrator());
+            Finding::problem("schema", "the database schema is not up to date", fix)
         }
-        Ok(SchemaState::Ahead) => {
-            Finding::problem("schema", OpsError::SchemaAhead.to_string(), OpsError::SchemaAhead.fix(program))
-        }
+        Ok(SchemaState::Ahead) => Finding::problem(
+            "schema",
+            "the database schema is newer than this program",
+            "use the release that migrated it, or a later one",
+        ),
         Err(error) => Finding::problem("schema", chain(&error), "see that the account may read the database"),
     }
 }
