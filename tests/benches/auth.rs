@@ -168,7 +168,7 @@ impl Contender {
     async fn round(&mut self, seconds: u64, counts: bool) -> Result<(), Failure> {
         let before = processor_time(&[self.process])?;
         let seen = self.load.run(&self.url, self.host, self.size, seconds).await?;
-        let taken = processor_time(&[self.process])? - before;
+        let taken = processor_time(&[self.process])?.saturating_sub(before);
         if counts {
             self.processor.add(millis(taken) * 1e3 / seen.requests);
             self.rate.add(seen.per_second);

@@ -124,8 +124,8 @@ async fn inserting(url: &str) -> Result<Router, Failure> {
     sqlx::query(CREATE_TABLE).execute(&pool).await?;
     let inserter = Inserter { pool, turns: Arc::new(Semaphore::new(if is_sqlite { 1 } else { INSERTERS })) };
     let insert = async |State(inserter): State<Inserter>, Query(For { seconds }): Query<For>| {
-        let inserted = insert_for(&inserter, Duration::from_secs(seconds)).await;
-        inserted.map(axum::Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        let outcome = insert_for(&inserter, Duration::from_secs(seconds)).await;
+        outcome.map(axum::Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     };
     Ok(Router::new().route("/ready", get(async || StatusCode::OK)).route("/insert", get(insert)).with_state(inserter))
 }

@@ -1,11 +1,15 @@
 //! Benchmarks: what a decision, a provisioning write and a deactivation cost, each as a ratio to a bare part that is measured
 //! in the same run. `tests/benches/run` builds and starts this; figures and how to read them are in the README beside it.
 
+mod auth;
 mod bare;
+mod barrier;
 mod figures;
 mod installation;
 mod machine;
 mod provisioning;
+mod sessions;
+mod wrk;
 
 use std::{error::Error, process::ExitCode};
 
@@ -40,13 +44,13 @@ async fn measure(names: &[String]) -> Result<(), Failure> {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     machine::describe()?;
     if wanted("auth") {
-        
+        auth::run().await?;
     }
     if wanted("scim") {
         provisioning::run().await?;
     }
     if wanted("barrier") {
-        
+        barrier::run().await?;
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ impl Bench {
             }
             Work::Create | Work::Change => self.requests(work).await?,
         };
-        let taken = (processor_time(&[ours])? - before.0, processor_time(&database)?.saturating_sub(before.1));
+        let taken = (processor_time(&[ours])?.saturating_sub(before.0), processor_time(&database)?.saturating_sub(before.1));
         Ok(Measured { round, ours: taken.0, database: taken.1 })
     }
 

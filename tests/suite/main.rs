@@ -18,3 +18,7 @@ mod scim;
 mod model;
 #[cfg(test)]
 mod gateway;
+#[cfg(test)]
+mod front;
+#[cfg(test)]
+mod faults;

@@ -40,9 +40,9 @@ pub struct Services {
 /// Opens what both services work with, and brings the schema up to date.
 pub async fn open(config: Config, stop: CancellationToken) -> Result<Services, ServeError> {
     config.check_program(Program::Standalone)?;
-    // Told before the database is waited for, and both at once.
-    let (gateway, provisioner) = (config.require_gateway(), config.require_provisioner());
-    (gateway?, provisioner?);
+    // Told before the database is waited for.
+    config.require_gateway()?;
+    config.require_provisioner()?;
     let metrics = Metrics::new();
     let gateway_ops = lockstep_gateway::serve::listen_ops(&config, metrics.clone()).await?;
     let provisioner_ops = lockstep_provisioner::serve::listen_ops(&config, metrics).await?;

@@ -138,7 +138,7 @@ mod tests {
         }
         assert_eq!(throttle.addresses.len(), usize::try_from(FORGET_EVERY - 1).unwrap());
 
-        clock.advance(Duration::from_secs(3600));
+        clock.advance(Duration::from_hours(1));
         throttle.attempt_from(address("192.0.2.1")).unwrap();
 
         assert_eq!(throttle.addresses.len(), 1);

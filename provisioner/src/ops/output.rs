@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use lockstep_shared::check::{Finding, all_well, lines};
 use serde_json::{Map, Value, json};
 
-
 /// What a command answers.
 #[derive(Debug, Clone, Default)]
 pub struct Output {

@@ -11,7 +11,6 @@ use lockstep_shared::{
 use serde_json::{Map, Value};
 use url::Url;
 
-
 /// Entra's hosts: an issuer there names one company's tenant, or lets every company in.
 const ENTRA_HOSTS: [&str; 4] =
     ["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "sts.windows.net"];

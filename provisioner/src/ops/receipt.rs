@@ -95,7 +95,7 @@ mod tests {
             Confirmation { gateway: ReplicaId::new(), after_ms: 2 },
             Confirmation { gateway: ReplicaId::new(), after_ms: 3 },
         ];
-        let all = Receipt { seq: Seq(4), took_ms: 3, confirmed: confirmed.clone(), waited_out: Vec::new() };
+        let all = Receipt { seq: Seq(4), took_ms: 3, took_us: 3_100, confirmed: confirmed.clone(), waited_out: Vec::new() };
         let waited_out = vec![WaitedOut { gateway: ReplicaId::new(), after_ms: 10_200 }];
 
         assert_eq!(in_short(&all), "out on 2 of 2 gateways in 3 ms");

@@ -13,10 +13,7 @@ use lockstep_shared::{
 };
 use serde_json::json;
 
-use super::{
-    Context, OpsError, Output, connection,
-    receipt, workspace,
-};
+use super::{Context, OpsError, Output, connection, receipt, workspace};
 
 /// The commands on enforcement.
 #[derive(Debug, Clone, clap::Subcommand)]

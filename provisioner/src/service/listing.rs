@@ -65,10 +65,13 @@ impl Request {
         let sort = Sort::parse(query.sort_by.as_deref(), query.sort_order.as_deref(), schema, profile)?;
         let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
         let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
-        let needs_rows = projection.wants(rows, schema)
-            || filter.as_ref().is_some_and(|filter| mentions(filter, rows))
-            || sort.as_ref().is_some_and(|sort| sort.by.name == rows);
-        Ok(Self { filter, sort, paging, projection, needs_rows })
+        let needs_rows = projection.wants(rows, schema) || sort.as_ref().is_some_and(|sort| sort.by.name == rows);
+        Ok(Self { filter: None, sort, paging, projection, needs_rows }.filtered(filter, rows))
+    }
+
+    fn filtered(self, filter: Option<Filter>, rows: &str) -> Self {
+        let needs_rows = self.needs_rows || filter.as_ref().is_some_and(|filter| mentions(filter, rows));
+        Self { filter, needs_rows, ..self }
     }
 
     fn is_on_page(&self, place: u64) -> bool {
@@ -83,35 +86,28 @@ pub(super) async fn list<S: Source>(source: &S, query: &Query, schema: &Resource
     Ok(ListResponse::page(total, request.paging, resources).into_value())
 }
 
-/// Answers a search in two resource types: those of the first come before those of the second. An attribute that only one of
-/// them has is of no resource of the other (RFC 7644, section 3.4.2.1).
+/// Answers a search in two resource types: those of the first come before those of the second.
 pub(super) async fn list_both<A: Source, B: Source>(
     (first, first_schema): (&A, &ResourceSchema),
     (second, second_schema): (&B, &ResourceSchema),
+    both: &ResourceSchema,
     query: &Query,
     profile: Profile,
 ) -> Result<Value, Failure> {
     if query.sort_by.is_some() {
         return Err(ScimError::NotImplemented("an order over several resource types").into());
     }
-    let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
-    let requests = (
-        Request::read(query, first_schema, profile, A::ROWS),
-        Request::read(query, second_schema, profile, B::ROWS),
-    );
-    if let (Err(error), Err(_)) = requests {
-        return Err(error.into());
-    }
-    let (mut total, mut resources) = match &requests.0 {
-        Ok(request) => page(first, request, first_schema).await?,
-        Err(_) => (0, Vec::new()),
-    };
-    if let Ok(request) = requests.1 {
-        let request = Request { paging: paging.behind(total, resources.len()), ..request };
-        let (more, rest) = page(second, &request, second_schema).await?;
-        total += more;
-        resources.extend(rest);
-    }
+    // RFC 7644, section 3.4.2.1: an attribute that a type does not have is one without a value.
+    let filter = query.filter.as_deref().map(|text| Filter::parse(text, both, profile)).transpose()?;
+    let unfiltered = Query { filter: None, ..query.clone() };
+    let request = Request::read(&unfiltered, first_schema, profile, A::ROWS)?.filtered(filter.clone(), A::ROWS);
+    let (mut total, mut resources) = page(first, &request, first_schema).await?;
+    let rest = request.paging.behind(total, resources.len());
+    let request = Request::read(&unfiltered, second_schema, profile, B::ROWS)?.filtered(filter, B::ROWS);
+    let paging = request.paging;
+    let (more, others) = page(second, &Request { paging: rest, ..request }, second_schema).await?;
+    total += more;
+    resources.extend(others);
     Ok(ListResponse::page(total, paging, resources).into_value())
 }
 

@@ -173,7 +173,7 @@ impl ScimService {
         let body = match kind {
             Some(ResourceKind::User) => list(&users, query, of_users, profile).await?,
             Some(ResourceKind::Group) => list(&groups, query, of_groups, profile).await?,
-            None => list_both((&users, of_users), (&groups, of_groups), query, profile).await?,
+            None => list_both((&users, of_users), (&groups, of_groups), &self.schemas.of_all(), query, profile).await?,
         };
         Ok(Answer::Document(body))
     }

@@ -29,6 +29,8 @@ pub struct Receipt {
     pub seq: Seq,
     /// How long the barrier took, in milliseconds.
     pub took_ms: u64,
+    /// The same in microseconds: with every gateway near, it is not many.
+    pub took_us: u64,
     /// Who confirmed.
     pub confirmed: Vec<Confirmation>,
     /// Who was waited out.

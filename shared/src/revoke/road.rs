@@ -130,7 +130,8 @@ impl Inner {
                 // Without the rows, the longest lease there can be is waited out.
                 Err(_) => self.clock.boot().since(target.committed_by) >= with_drift(MAX_LEASE),
             };
-            receipt.took_ms = self.elapsed(target);
+            let took = self.clock.boot().since(target.committed_by);
+            (receipt.took_ms, receipt.took_us) = (whole(took.as_millis()), whole(took.as_micros()));
             if passed {
                 return receipt;
             }
@@ -173,7 +174,7 @@ impl Inner {
     }
 
     fn elapsed(&self, target: Target<'_>) -> u64 {
-        u64::try_from(self.clock.boot().since(target.committed_by).as_millis()).unwrap_or(u64::MAX)
+        whole(self.clock.boot().since(target.committed_by).as_millis())
     }
 
     async fn write_down(&self, workspace: &WorkspaceId, receipt: &Receipt) {
@@ -183,4 +184,8 @@ impl Inner {
             tracing::warn!(workspace.id = %workspace, seq = %receipt.seq, error = %error, "a receipt could not be written down");
         }
     }
+}
+
+fn whole(count: u128) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

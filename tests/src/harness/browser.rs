@@ -2,10 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
+use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
 
 use super::{
     HarnessError, Scratch, ports,
@@ -121,6 +123,23 @@ impl Browser {
         Ok(self.client.set_window_size(width, height).await?)
     }
 
+    /// Shows pages as a screen of this size does, which may be narrower than any window.
+    pub async fn viewport(&self, width: u32, height: u32) -> Result<(), HarnessError> {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await
+    }
+
+    /// The status with which the page that is shown was answered.
+    pub async fn status(&self) -> Result<u64, HarnessError> {
+        let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
+        Ok(self.client.execute(script, Vec::new()).await?.as_u64().unwrap_or_default())
+    }
+
+    async fn devtools(&self, command: &'static str, parameters: Value) -> Result<(), HarnessError> {
+        self.client.issue_cmd(DevTools { command, parameters }).await?;
+        Ok(())
+    }
+
     /// Writes what is seen to a PNG file.
     pub async fn screenshot(&self, path: impl AsRef<Path>) -> Result<(), HarnessError> {
         Ok(std::fs::write(path, self.client.screenshot().await?)?)
@@ -129,6 +148,23 @@ impl Browser {
     /// Closes the window in good order; dropping the browser kills it instead.
     pub async fn close(self) -> Result<(), HarnessError> {
         Ok(self.client.clone().close().await?)
+    }
+}
+
+/// A command of the Chrome DevTools Protocol, which chromedriver passes on.
+#[derive(Debug)]
+struct DevTools {
+    command: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "cmd": self.command, "params": self.parameters }).to_string()))
     }
 }
 

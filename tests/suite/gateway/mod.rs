@@ -70,6 +70,11 @@ impl Drop for Gate {
 
 impl Gate {
     async fn open() -> Self {
+        Self::open_before("").await
+    }
+
+    /// Opens it before what this part of the configuration says.
+    async fn open_before(apps: &str) -> Self {
         let folder = Scratch::new("gate").unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -85,6 +90,7 @@ impl Gate {
             [outbound]
             allow_http_hosts = ["127.0.0.1"]
             allow_networks = ["127.0.0.0/8"]
+            {apps}
             "#,
             folder.path().display()
         );

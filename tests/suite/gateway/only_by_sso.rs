@@ -36,7 +36,6 @@ async fn i6_every_other_way_into_an_enforced_workspace_is_closed() {
     enforce(&gate, Enforcement::Enforced, &Stage::default()).await;
 
     assert_eq!(gate.asked(&mut signed_in_before).await, StatusCode::UNAUTHORIZED, "sessions by password have ended");
-    let in_acme = |agent: &mut Agent| agent.clone();
     let mut new = Agent::new().unwrap();
     let login = gate.at("/login/password");
     for address in ["guest@partner.example", "admin@acme.example"] {
@@ -47,15 +46,14 @@ async fn i6_every_other_way_into_an_enforced_workspace_is_closed() {
     let opened = new.get(&invitation).await.unwrap();
     let accepted = post(&mut new, &invitation, &[("password", PASSWORD), ("repeat", PASSWORD)]).await;
     assert_eq!([opened.status, accepted.status], [StatusCode::FORBIDDEN; 2], "an invitation");
-    let with_provider = gate.provider.issuer().to_owned();
     gate.provider.set_person(super::person("forgotten"));
     assert_eq!(gate.sign_in_by(&mut new, "/sso/acme").await.status, StatusCode::FORBIDDEN, "whose method is a password");
     gate.provider.set_person(super::person("ada"));
     let foreign = new.get(gate.at("/sso/acme?connection=elsewhere-idp")).await.unwrap();
-    assert_eq!(foreign.status, StatusCode::NOT_FOUND, "another workspace's connection to {with_provider}");
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND, "another workspace's connection");
     assert!(!has_session_cookie(&new), "none of them made a session");
 
-    let narrowed = in_acme(&mut through_elsewhere).get(gate.at("/oauth2/auth?workspace=acme")).await.unwrap();
+    let narrowed = through_elsewhere.get(gate.at("/oauth2/auth?workspace=acme")).await.unwrap();
     assert_eq!(narrowed.status, StatusCode::UNAUTHORIZED, "a session of another workspace");
     let mut ada = gate.sign_in().await;
     assert_eq!(gate.asked(&mut ada).await, StatusCode::OK, "and the one way in is open");

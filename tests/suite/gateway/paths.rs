@@ -6,10 +6,15 @@ use lockstep_tests::harness::http::Agent;
 use super::{Gate, headers, title};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g17_an_odd_spelling_leads_nowhere() {
-    let gate = Gate::open().await;
+async fn g17_an_odd_spelling_leads_nowhere_and_not_to_an_app() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(|| async { "the app" });
+    let app = tokio::spawn(async move { axum::serve(listener, app).await });
+    let gate = Gate::open_before(&format!("[[apps]]\nhosts = [\"127.0.0.1\"]\nupstream = \"http://{upstream}\"")).await;
     gate.provision("ada").await;
     let mut agent = gate.sign_in().await;
+    assert_eq!(agent.get(gate.at("/logins")).await.unwrap().text(), "the app");
     for path in [
         "//oauth2/auth",
         "/oauth2//auth",
@@ -31,6 +36,7 @@ async fn g17_an_odd_spelling_leads_nowhere() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answer.header("location"), "", "{path}");
     }
+    app.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

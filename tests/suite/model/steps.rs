@@ -311,6 +311,9 @@ impl Barrier {
     }
 
     fn ring(&self, state: &State, gateway: &mut Gateway, place: u8) -> Option<()> {
+        if place > state.log.len() {
+            return None;
+        }
         match self.real.applies(state.log, gateway.marks, place) {
             Applied::Next => self.pass(state, gateway.marks.as_mut()?, place),
             Applied::Gap if self.is(Mutant::SkipsTheGapCheck) => {

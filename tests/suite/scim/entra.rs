@@ -166,20 +166,14 @@ on_each_database! {
             json!([{ "op": "replace", "value": { "active": false } }]),
             json!([{ "op": "Replace", "value": { "active": "False" } }]),
             json!([{ "op": "Add", "path": "active", "value": "false" }]),
-            json!([{ "op": "replace", "path": format!("{USER}:active"), "value": [{ "value": "False" }] }]),
+            json!([{ "op": "replace", "path": format!("{USER}:active"), "value": "False" }]),
             json!([{ "op": "replace", "path": "active", "value": ["False"] }]),
             json!([{ "op": "REPLACE", "path": "Active", "value": "FALSE" }]),
         ];
 
-        let mut understood = 0;
         for spelling in spellings {
-            let answer = scim.patch(&path, &patch(&spelling)).await.unwrap();
-            if answer.status != 200 {
-                refusal(Ok(answer), 400, "invalidValue");
-                continue;
-            }
-            understood += 1;
-            assert_eq!(body(Ok(answer), 200)["active"], false, "{spelling}");
+            let answer = body(scim.patch(&path, &patch(&spelling)).await, 200);
+            assert_eq!(answer["active"], false, "{spelling}");
             assert_eq!(body(scim.get(&path).await, 200)["active"], false, "{spelling}");
             assert_eq!(found(scim, "/Users", &format!("userName eq \"{ADA}\"")).await, 1, "a disabled person is still found");
             assert_eq!(found(scim, "/Users", "active eq False").await, 1);
@@ -187,12 +181,11 @@ on_each_database! {
             let back = changed(scim, &path, json!([{ "op": "Replace", "path": "active", "value": "True" }]), "/active").await;
             assert_eq!(back, true, "{spelling}");
         }
-        assert!(understood >= 6, "{understood}");
 
         let mut put = new_user(ADA, "e1");
         put["active"] = json!(false);
         assert_eq!(body(scim.put(&path, &put).await, 200)["active"], false);
-        for unclear in [json!("no"), json!(0), json!("0"), json!({}), json!("")] {
+        for unclear in [json!("no"), json!(0), json!("0"), json!({}), json!(""), json!(null)] {
             let operations = json!([{ "op": "Replace", "path": "active", "value": unclear }]);
             refusal(scim.patch(&path, &patch(&operations)).await, 400, "invalidValue");
         }

@@ -125,3 +125,23 @@ async fn a_database_that_is_away_or_silent_is_a_503_on_every_route() {
     }
     assert_eq!(body(scim.patch(&format!("/Users/{person}"), &deactivate).await, 200)["active"], false);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_in_the_middle_of_a_request_is_a_503_too() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let installation = Installation::on_postgres(&postgres.database().await.unwrap()).await;
+    let scim = installation.workspace("acme").await;
+    let stop = CancellationToken::new();
+    let mut writers = JoinSet::new();
+    for writer in 0..8 {
+        writers.spawn(create_people(scim.clone(), writer, stop.clone()));
+    }
+    eventually("people", BEFORE_THEY_HANG_UP, async || (found(&scim, "/Users", "userName pr").await > 100).then_some(())).await.unwrap();
+
+    postgres.pause().await.unwrap();
+    stop.cancel();
+    let outcomes = tokio::time::timeout(BEFORE_THEY_HANG_UP, writers.join_all()).await.expect("an answer before they hang up");
+
+    assert!(outcomes.iter().flatten().any(|(_, status)| *status == 503));
+    postgres.resume().unwrap();
+}

@@ -61,8 +61,8 @@ const SPELLINGS: [&str; 24] = [
     "/scim/v2/../v2/{w}/Users",
 ];
 
-const FORGIVEN: [&str; 4] =
-    ["/scim/v2/{w}//Users", "/scim/v2/{w}/Users/", "/scim/v2/{w}/Users//", "/scim/v2/{w}/Users?token=x&access_token=x"];
+const FORGIVEN: [&str; 5] =
+    ["/scim/v2//{w}/Users", "/scim/v2/{w}//Users", "/scim/v2/{w}/Users/", "/scim/v2/{w}/Users//", "/scim/v2/{w}/Users?token=x&access_token=x"];
 
 fn methods() -> [Method; 8] {
     let other = Method::from_bytes(b"PROPFIND").unwrap();

@@ -40,12 +40,12 @@ pub struct Demo {
     pub app: RunningApp,
     /// Where the directory is sent.
     pub scim: ScimSettings,
-    /// How long it took from the start until everything was ready.
-    pub ready_after: Duration,
+    /// When the start began.
+    pub began: Instant,
     ports: Ports,
     services: JoinHandle<Result<(), ServeError>>,
     stop: CancellationToken,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Demo {
@@ -73,10 +73,8 @@ impl Demo {
         let scim = seed::acme(&services.runtime, &provider, folder.path()).await?;
         provider.configure_scim(&scim.base_url, &scim.token).map_err(lockstep_demo_idp::StartError::from)?;
         let services = tokio::spawn(services::run(services));
-        let mut demo =
-            Self { app_url, provider, app, scim, ready_after: Duration::ZERO, ports, services, stop, _folder: folder };
+        let mut demo = Self { app_url, provider, app, scim, began, ports, services, stop, folder };
         demo.wait_until_ready().await?;
-        demo.ready_after = began.elapsed();
         Ok(demo)
     }
 
@@ -105,7 +103,8 @@ impl Demo {
         let served = self.services.await;
         self.provider.stop().await;
         self.app.stop().await;
-        served.map_err(|_| DemoError::Broken)?.map_err(DemoError::from)
+        served.map_err(|_| DemoError::Broken)??;
+        self.folder.close().map_err(DemoError::Folder)
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), DemoError> {
@@ -190,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_demo_made_is_gone_when_it_ends() {
         let demo = Demo::start(Ports::free().unwrap(), CancellationToken::new()).await.unwrap();
-        let folder = demo._folder.path().to_owned();
+        let folder = demo.folder.path().to_owned();
         assert!(folder.join("lockstep.db").exists());
         let ports = demo.ports;
 

@@ -5,13 +5,13 @@ use super::Demo;
 /// Who is switched off in the examples.
 const ADA: &str = "ada.okafor@acme.example";
 
-/// The demo's one screen of text.
+/// The demo's one screen of text, once everybody is provisioned.
 #[must_use]
 pub fn welcome(demo: &Demo) -> String {
     let (app, directory) = (&demo.app_url, demo.directory_url());
     let scim = &demo.scim.base_url;
     let curl = indented(&curl(app, directory));
-    let ready = demo.ready_after.as_secs_f64();
+    let ready = demo.began.elapsed().as_secs_f64();
     format!(
         "
 Lockstep demo: Acme's people sign in through Acme's own identity provider,
@@ -53,5 +53,5 @@ curl -s -b $jar -o /dev/null -w '%{{http_code}}\\n' {app}/      # 401: out
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines().fold(String::new(), |indented, line| indented + "    " + line + "\n")
 }

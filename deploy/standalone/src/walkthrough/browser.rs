@@ -10,7 +10,7 @@ use url::Url;
 use super::Why;
 
 /// Providers wait as long for a SCIM answer; nothing here should come near it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MOST_REDIRECTS: usize = 12;
 /// What the app answers with JSON instead of a page, without being less of a browser for the gateway.
 const PAGE_OR_JSON: &str = "text/html, application/json";

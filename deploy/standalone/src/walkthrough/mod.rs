@@ -12,8 +12,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use self::story::Story;
 pub use self::report::{Failure, Report, Step};
+use self::story::Story;
 use crate::demo::{Demo, DemoError, Ports};
 
 /// Why a step does not hold.

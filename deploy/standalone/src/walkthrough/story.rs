@@ -47,8 +47,7 @@ pub(super) struct Story<'d> {
 impl<'d> Story<'d> {
     /// Ada opens the app, is led to Acme's provider, and picks herself there.
     pub(super) async fn sign_in(demo: &'d Demo) -> Result<Seen<Self>, Why> {
-        let mut story =
-            Self { demo, app: Url::parse(&demo.app_url)?, ada: demo.provider.find(ADA)?, browser: Browser::new()? };
+        let mut story = Self { demo, app: Url::parse(&demo.app_url)?, ada: demo.provider.find(ADA)?, browser: Browser::new()? };
         let landed = sign_in(&mut story.browser, &story.app, demo, &story.ada).await?;
         is_in_the_app(&landed, &story.app)?;
         let detail = format!("{} at {}, then back through the callback", story.ada.name(), demo.directory_url());

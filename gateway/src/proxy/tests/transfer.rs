@@ -196,3 +196,21 @@ async fn connections_to_an_app_are_used_again() {
     assert_eq!(peers.lock().await.values().copied().collect::<Vec<_>>(), [5]);
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_goes_on_is_not_too_slow() {
+    let house = House::build().await;
+    // Half as long again as the app may take for the head of its answer.
+    let ticks = tokio::time::interval(Duration::from_millis(300));
+    let pieces = futures_util::stream::unfold((ticks, 0), |(mut ticks, sent)| async move {
+        ticks.tick().await;
+        (sent < 6).then_some((Ok::<_, std::io::Error>("piece"), (ticks, sent + 1)))
+    });
+
+    let upload = house.signed_in(APP, "/x").method("POST").body(Body::from_stream(pieces)).unwrap();
+    let response = house.send(upload).await;
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(serde_json::from_slice::<Reached>(&whole(response).await).unwrap().body, 30);
+    house.stop().await;
+}

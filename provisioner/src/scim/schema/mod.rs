@@ -273,6 +273,16 @@ impl SchemaSet {
         }
     }
 
+    /// The attributes of all resource types together, for filters that go over all of them.
+    #[must_use]
+    pub fn of_all(&self) -> ResourceSchema {
+        let mut all = self.user.clone();
+        let more = self.group.core.attributes.iter().filter(|attribute| self.user.attribute(&attribute.name).is_none());
+        all.core.attributes.extend(more.cloned());
+        all.extensions.extend(self.group.extensions.iter().cloned());
+        all
+    }
+
     /// Adds a workspace's own extension.
     pub fn with_extension(mut self, kind: ResourceKind, schema: Schema) -> Result<Self, SchemaError> {
         let resource = match kind {
