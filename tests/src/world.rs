@@ -1,7 +1,7 @@
 //! A whole installation with one company in it: database, Redis, OpenID provider, provisioner, gateways, a workspace whose
 //! people come by SCIM and sign in by SSO. Tests of behaviour begin here.
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -18,6 +18,8 @@ use crate::harness::{
 pub const WORKSPACE: &str = "acme";
 /// Whom the identity JWT of the app behind the proxy is for.
 pub const AUDIENCE: &str = "sample-app";
+/// As Redis is run in earnest: what it holds is still there after a restart.
+const KEEPING: [&str; 2] = ["--appendonly", "yes"];
 /// Our client id at the provider.
 const CLIENT_ID: &str = "lockstep";
 /// Our client secret at the provider.
@@ -87,7 +89,7 @@ impl World {
 
     /// Builds the world on this database.
     pub async fn start_on(database: Database, shape: Shape) -> Result<Self, HarnessError> {
-        let redis = Redis::start().await?;
+        let redis = Redis::start_with(&KEEPING).await?;
         let mut site = Site::new(database.url(), Some(&redis.url()))?;
         site.set("revocation.lease", shape.lease);
         let public_url = shape.front.map_or_else(|| site.gateway_url(), |port| format!("http://localhost:{port}"));
@@ -156,6 +158,14 @@ impl World {
     /// The session cookie of a signed-in browser, as a `Cookie` header.
     pub fn cookie(&self, agent: &Agent) -> Result<String, HarnessError> {
         agent.cookie_header(&self.public_url)
+    }
+
+    /// Asks a gateway as a front does, with a `Cookie` header.
+    pub async fn ask(&self, gateway: usize, cookie: &str) -> Result<Answer, HarnessError> {
+        let gateway = self.gateways.get(gateway).ok_or_else(|| HarnessError::Missing(format!("gateway {gateway}")))?;
+        let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
+        headers.extend(HeaderValue::from_str(cookie).map(|cookie| (header::COOKIE, cookie)));
+        Agent::new()?.get_with(format!("{}/oauth2/auth", gateway.url()), headers).await
     }
 
     /// Switches somebody off, as Entra does.

@@ -106,7 +106,7 @@ impl Icon {
         match self {
             Self::Done => r#"<path d="M5 12.5l4.5 4.5L19 7.5"/>"#,
             Self::Locked => r#"<rect x="5" y="11" width="14" height="9" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/>"#,
-            Self::Broken => r#"<path d="M12 7v6M12 17h.01"/>"#,
+            Self::Broken => r#"<path d="M12 5v8.5M12 18.5h.01"/>"#,
             Self::Waiting => r#"<circle cx="12" cy="12" r="8"/><path d="M12 8v4l2.5 2.5"/>"#,
         }
     }

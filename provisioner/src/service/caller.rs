@@ -139,7 +139,17 @@ mod tests {
         assert!(carried(&[&good]));
         assert!(carried(&[&good.replacen("Bearer", "bEARER", 1)]));
         let basic = good.replacen("Bearer", "Basic", 1);
-        for bad in [&["Bearer"][..], &["Bearer "], &["Bearer  "], &[""], &["Bearer lks_x"], &[token.expose()], &[&basic], &[&good, &good], &[]] {
+        for bad in [
+            &["Bearer"][..],
+            &["Bearer "],
+            &["Bearer  "],
+            &[""],
+            &["Bearer lks_x"],
+            &[token.expose()],
+            &[&basic],
+            &[&good, &good],
+            &[],
+        ] {
             assert!(!carried(bad), "{bad:?}");
         }
     }

@@ -42,7 +42,13 @@ impl ScimService {
     }
 
     /// RFC 7644, section 3.4.1.
-    pub(super) async fn get_group(&self, caller: &Caller, query: &Query, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+    pub(super) async fn get_group(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+    ) -> Result<Answer, Failure> {
         let group = self.store.group(&caller.workspace.id, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
         if wanted.has(group.version) {
             return Ok(Answer::NotModified { etag: group_envelope(&group, "").etag() });
@@ -136,7 +142,12 @@ impl ScimService {
 
     /// Whom the filters of a PATCH select that say more than an identifier (`members[display eq "x"]`), which is rare: only then
     /// are members read.
-    async fn select_members(&self, caller: &Caller, id: &str, request: &PatchRequest) -> Result<Vec<(Filter, Vec<String>)>, Failure> {
+    async fn select_members(
+        &self,
+        caller: &Caller,
+        id: &str,
+        request: &PatchRequest,
+    ) -> Result<Vec<(Filter, Vec<String>)>, Failure> {
         let may_select = |path: &String| path.to_ascii_lowercase().contains("members[");
         if !request.operations().iter().any(|operation| operation.path.as_ref().is_some_and(may_select)) {
             return Ok(Vec::new());
@@ -278,9 +289,8 @@ impl Source for Groups<'_> {
                 members.insert(group.id.as_str(), all_members(self.store, self.workspace, &group.id).await?);
             }
         }
-        let whole = |group: &Group| {
-            whole_group(group, self.schema, &self.base_url, members.get(group.id.as_str()).map(Vec::as_slice))
-        };
+        let whole =
+            |group: &Group| whole_group(group, self.schema, &self.base_url, members.get(group.id.as_str()).map(Vec::as_slice));
         Ok(groups.iter().map(whole).collect())
     }
 }

@@ -45,7 +45,11 @@ pub(super) trait Source: Sync {
     /// How many there are.
     fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// The whole resources, with their rows or without.
-    fn assemble(&self, records: Vec<Self::Record>, with_rows: bool) -> impl Future<Output = Result<Vec<Document>, StoreError>> + Send;
+    fn assemble(
+        &self,
+        records: Vec<Self::Record>,
+        with_rows: bool,
+    ) -> impl Future<Output = Result<Vec<Document>, StoreError>> + Send;
 }
 
 /// A list request, read.
@@ -80,7 +84,12 @@ impl Request {
 }
 
 /// Answers a list request.
-pub(super) async fn list<S: Source>(source: &S, query: &Query, schema: &ResourceSchema, profile: Profile) -> Result<Value, Failure> {
+pub(super) async fn list<S: Source>(
+    source: &S,
+    query: &Query,
+    schema: &ResourceSchema,
+    profile: Profile,
+) -> Result<Value, Failure> {
     let request = Request::read(query, schema, profile, S::ROWS)?;
     let (total, resources) = page(source, &request, schema).await?;
     Ok(ListResponse::page(total, request.paging, resources).into_value())
@@ -147,7 +156,9 @@ async fn sorted_page<S: Source>(source: &S, request: &Request, sort: &Sort) -> R
     let mut all: Vec<Value> = Vec::new();
     each_match(source, request, request.filter.as_ref(), |resource| {
         if all.len() == SORTED_AT_MOST {
-            return Err(ScimError::TooMany(format!("an order is given to at most {SORTED_AT_MOST} resources: filter, or leave sortBy out")));
+            return Err(ScimError::TooMany(format!(
+                "an order is given to at most {SORTED_AT_MOST} resources: filter, or leave sortBy out"
+            )));
         }
         all.push(Value::Object(resource));
         Ok(())

@@ -12,7 +12,7 @@ mod request;
 mod target;
 mod users;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -23,13 +23,9 @@ use axum::{
 };
 use http::{Method, StatusCode, request::Parts};
 use lockstep_shared::{
-    http::layers::RequestId,
-    id::WorkspaceId,
-    model::workspace::Workspace,
-    revoke::Road,
-    runtime::Runtime,
-    store::Store,
+    http::layers::RequestId, id::WorkspaceId, model::workspace::Workspace, revoke::Road, runtime::Runtime, store::Store,
 };
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::{
@@ -49,6 +45,10 @@ use crate::scim::{
     list::ListResponse,
     normalise::{AttributeRules, Context},
 };
+
+/// Entra and Okta hang up after 60 s. The barrier takes 46 s at the most; whatever takes longer hangs on a database that fell
+/// silent in the middle of a statement.
+const LONGEST: Duration = Duration::from_secs(55);
 
 /// The SCIM service provider. Clones share it.
 #[derive(Debug, Clone)]
@@ -215,7 +215,8 @@ fn features() -> Features {
 
 async fn serve(State(service): State<ScimService>, Extension(id): Extension<RequestId>, request: Request) -> Response {
     let (parts, mut content) = request.into_parts();
-    let mut response = match service.dispatch(&parts, &mut content).await {
+    let outcome = timeout(LONGEST, service.dispatch(&parts, &mut content)).await;
+    let mut response = match outcome.unwrap_or_else(|late| Err(Failure::Transient(late.into()))) {
         Ok(answer) => answer.into_response(),
         Err(failure) => failure.tell(&id.to_string()).into_response(),
     };

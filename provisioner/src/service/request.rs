@@ -38,7 +38,9 @@ impl Query {
 
     /// Reads a search request (RFC 7644, section 3.4.3), which says in its body what a GET says in its query.
     pub(super) fn from_search(body: &Value) -> Result<Self, ScimError> {
-        let Value::Object(members) = body else { return Err(ScimError::InvalidSyntax("a search request is a JSON object".into())) };
+        let Value::Object(members) = body else {
+            return Err(ScimError::InvalidSyntax("a search request is a JSON object".into()));
+        };
         let mut read = Self::default();
         for (name, value) in members {
             let Some(slot) = read.slot(name) else { continue };
@@ -118,7 +120,10 @@ pub(super) async fn body(headers: &HeaderMap, body: &mut Body) -> Result<Value, 
 fn check_type(headers: &HeaderMap) -> Result<(), ScimError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case("application/scim+json") || essence.eq_ignore_ascii_case("application/json") {
+    if essence.is_empty()
+        || essence.eq_ignore_ascii_case("application/scim+json")
+        || essence.eq_ignore_ascii_case("application/json")
+    {
         Ok(())
     } else {
         Err(ScimError::UnsupportedMediaType)
@@ -140,7 +145,9 @@ mod tests {
     #[test]
     fn a_version_is_named_weakly_strongly_or_by_a_star() {
         let with = |name: &'static str, value: &'static str| {
-            Preconditions::of(&[(http::HeaderName::from_static(name), http::HeaderValue::from_static(value))].into_iter().collect())
+            Preconditions::of(
+                &[(http::HeaderName::from_static(name), http::HeaderValue::from_static(value))].into_iter().collect(),
+            )
         };
         for tag in ["W/\"3\"", "\"3\"", "*", "\"1\", W/\"3\""] {
             assert_eq!(with("if-match", tag).permit(3), Ok(()), "{tag}");

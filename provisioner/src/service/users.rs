@@ -39,7 +39,13 @@ impl ScimService {
     }
 
     /// RFC 7644, section 3.4.1.
-    pub(super) async fn get_user(&self, caller: &Caller, query: &Query, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
+    pub(super) async fn get_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: &str,
+        wanted: &Preconditions,
+    ) -> Result<Answer, Failure> {
         let user = self.store.user(&caller.workspace.id, &user_id(id)?).await?.ok_or(ScimError::NotFound)?;
         let (body, etag, location) = self.show_user(caller, query, &user).await?;
         if wanted.has(user.version) {

@@ -3,7 +3,13 @@
 
 use serde_json::json;
 
-use super::{Store, StoreError, members::groups_between, row::Columns, tx::Tx, users::{self, UserMatch}};
+use super::{
+    Store, StoreError,
+    members::groups_between,
+    row::Columns,
+    tx::Tx,
+    users::{self, UserMatch},
+};
 use crate::{
     id::{ConnectionId, Generation, UserId, WorkspaceId},
     model::{

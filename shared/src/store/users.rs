@@ -47,10 +47,7 @@ const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1
 const LOCK: &str =
     concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
 /// Takes the row's lock alone.
-const HOLD: &str = concat!(
-    "UPDATE users SET version = version WHERE workspace_id = $1 AND id = $2 RETURNING ",
-    user_columns!()
-);
+const HOLD: &str = concat!("UPDATE users SET version = version WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
 const UPDATE: &str = "
     UPDATE users SET user_name = $3, user_name_key = $4, external_id = $5, active = $6, attributes = $7, updated_at = $8
     WHERE workspace_id = $1 AND id = $2";

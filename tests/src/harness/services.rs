@@ -5,7 +5,7 @@ mod service;
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -237,33 +237,13 @@ impl Site {
         self.run(Program::Provisioner, arguments).await
     }
 
-    /// Runs any of our programs to its end with this site's configuration and `--json`.
+    /// Runs any of our programs with this site's configuration and `--json`, and returns what it printed.
     pub async fn run(&self, program: Program, arguments: &[&str]) -> Result<Value, HarnessError> {
-        let configuration = self.configuration()?;
-        let command = tokio::process::Command::new(program.path()?)
-            .arg("--config")
-            .arg(configuration)
-            .arg("--json")
-            .args(arguments)
-            .env_clear()
-            .envs(plain_environment())
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let line = format!("{} {}", program.name(), arguments.join(" "));
-        let output = tokio::time::timeout(COMMAND, command.wait_with_output())
-            .await
-            .map_err(|_| HarnessError::Deadline {
-                what: format!("the end of `{line}`"),
-                within: COMMAND,
-            })??;
+        let output = self.output(program, arguments, &[]).await?;
         if !output.status.success() {
             let answer = json_or_text(&output.stderr);
             return Err(HarnessError::Refused {
-                command: line,
+                command: line(program, arguments),
                 status: output.status,
                 answer,
             });
@@ -275,6 +255,35 @@ impl Site {
         };
         self.remember(&answer);
         Ok(answer)
+    }
+
+    /// Runs any of our programs to its end, however it ends, with these variables over the configuration.
+    pub async fn output(
+        &self,
+        program: Program,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Output, HarnessError> {
+        let configuration = self.configuration()?;
+        let command = tokio::process::Command::new(program.path()?)
+            .arg("--config")
+            .arg(configuration)
+            .arg("--json")
+            .args(arguments)
+            .env_clear()
+            .envs(plain_environment())
+            .envs(environment.iter().copied())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let ended = tokio::time::timeout(COMMAND, command.wait_with_output());
+        Ok(ended.await.map_err(|_| HarnessError::Deadline {
+            what: format!("the end of `{}`", line(program, arguments)),
+            within: COMMAND,
+        })??)
     }
 
     /// Writes the configuration as it is now, and returns where it is.
@@ -344,6 +353,10 @@ impl Drop for Site {
             "a secret reached a log, or a log cannot be read: {leaks:?}"
         );
     }
+}
+
+fn line(program: Program, arguments: &[&str]) -> String {
+    format!("{} {}", program.name(), arguments.join(" "))
 }
 
 fn json_or_text(bytes: &[u8]) -> Value {

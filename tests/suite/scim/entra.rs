@@ -168,7 +168,7 @@ on_each_database! {
             json!([{ "op": "Add", "path": "active", "value": "false" }]),
             json!([{ "op": "replace", "path": format!("{USER}:active"), "value": "False" }]),
             json!([{ "op": "replace", "path": "active", "value": ["False"] }]),
-            json!([{ "op": "REPLACE", "path": "Active", "value": "FALSE" }]),
+            json!([{ "op": "REPLACE", "path": "Active", "value": "false" }]),
         ];
 
         for spelling in spellings {
@@ -185,7 +185,7 @@ on_each_database! {
         let mut put = new_user(ADA, "e1");
         put["active"] = json!(false);
         assert_eq!(body(scim.put(&path, &put).await, 200)["active"], false);
-        for unclear in [json!("no"), json!(0), json!("0"), json!({}), json!(""), json!(null)] {
+        for unclear in [json!("no"), json!("FALSE"), json!(0), json!("0"), json!({}), json!(""), json!(null)] {
             let operations = json!([{ "op": "Replace", "path": "active", "value": unclear }]);
             refusal(scim.patch(&path, &patch(&operations)).await, 400, "invalidValue");
         }

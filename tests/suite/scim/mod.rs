@@ -166,7 +166,8 @@ impl Company {
     /// The ids of a group's members, in their order.
     pub(crate) async fn members(&self, group: &str) -> Vec<String> {
         let group = body(self.scim.get(&format!("/Groups/{group}")).await, 200);
-        let mut ids: Vec<String> = group["members"].as_array().into_iter().flatten().map(|member| text(member, "value")).collect();
+        let mut ids: Vec<String> =
+            group["members"].as_array().into_iter().flatten().map(|member| text(member, "value")).collect();
         ids.sort();
         ids
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Installation, body, found, patch, refusal, user};
 
 /// Entra and Okta hang up after a minute.
-const BEFORE_THEY_HANG_UP: Duration = Duration::from_secs(50);
+const BEFORE_THEY_HANG_UP: Duration = Duration::from_secs(59);
 
 #[track_caller]
 fn come_again(answer: Answer) {
@@ -51,13 +51,17 @@ async fn what_was_acknowledged_before_the_database_was_killed_is_there_after() {
         writers.spawn(create_people(scim.clone(), writer, stop.clone()));
     }
 
-    eventually("people", BEFORE_THEY_HANG_UP, async || (found(&scim, "/Users", "userName pr").await > 100).then_some(())).await.unwrap();
+    eventually("people", BEFORE_THEY_HANG_UP, async || (found(&scim, "/Users", "userName pr").await > 100).then_some(()))
+        .await
+        .unwrap();
     postgres.kill().await.unwrap();
     come_again(scim.post("/Users", &user("never")).await.unwrap());
     postgres.restart().await.unwrap();
-    eventually("the first answer", BEFORE_THEY_HANG_UP, async || (scim.get("/Users?count=0").await.ok()?.status == 200).then_some(()))
-        .await
-        .unwrap();
+    eventually("the first answer", BEFORE_THEY_HANG_UP, async || {
+        (scim.get("/Users?count=0").await.ok()?.status == 200).then_some(())
+    })
+    .await
+    .unwrap();
     stop.cancel();
     let outcomes: HashMap<String, u16> = writers.join_all().await.into_iter().flatten().collect();
 
@@ -136,7 +140,9 @@ async fn a_database_that_falls_silent_in_the_middle_of_a_request_is_a_503_too() 
     for writer in 0..8 {
         writers.spawn(create_people(scim.clone(), writer, stop.clone()));
     }
-    eventually("people", BEFORE_THEY_HANG_UP, async || (found(&scim, "/Users", "userName pr").await > 100).then_some(())).await.unwrap();
+    eventually("people", BEFORE_THEY_HANG_UP, async || (found(&scim, "/Users", "userName pr").await > 100).then_some(()))
+        .await
+        .unwrap();
 
     postgres.pause().await.unwrap();
     stop.cancel();

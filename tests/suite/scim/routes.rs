@@ -61,8 +61,13 @@ const SPELLINGS: [&str; 24] = [
     "/scim/v2/../v2/{w}/Users",
 ];
 
-const FORGIVEN: [&str; 5] =
-    ["/scim/v2//{w}/Users", "/scim/v2/{w}//Users", "/scim/v2/{w}/Users/", "/scim/v2/{w}/Users//", "/scim/v2/{w}/Users?token=x&access_token=x"];
+const FORGIVEN: [&str; 5] = [
+    "/scim/v2//{w}/Users",
+    "/scim/v2/{w}//Users",
+    "/scim/v2/{w}/Users/",
+    "/scim/v2/{w}/Users//",
+    "/scim/v2/{w}/Users?token=x&access_token=x",
+];
 
 fn methods() -> [Method; 8] {
     let other = Method::from_bytes(b"PROPFIND").unwrap();
@@ -75,7 +80,13 @@ fn authorization(value: &str) -> HeaderMap {
 
 #[track_caller]
 fn unauthorized(answer: &Answer, why: &str) {
-    assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, "Bearer"), "{why} {}: {}", answer.url, answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("www-authenticate")),
+        (401, "Bearer"),
+        "{why} {}: {}",
+        answer.url,
+        answer.text()
+    );
 }
 
 async fn refused_everywhere(scim: &Scim, headers: &HeaderMap, why: &str) {

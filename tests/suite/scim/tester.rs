@@ -14,7 +14,9 @@ fn program() -> Result<PathBuf, HarnessError> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(ENVIRONMENT);
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = env::split_paths(&path).chain([beside]);
-    folders.find_map(|folder| Some(folder.join(PROGRAM)).filter(|file| file.is_file())).ok_or(HarnessError::Missing(PROGRAM.into()))
+    folders
+        .find_map(|folder| Some(folder.join(PROGRAM)).filter(|file| file.is_file()))
+        .ok_or(HarnessError::Missing(PROGRAM.into()))
 }
 
 on_each_database! {

@@ -99,9 +99,15 @@ impl Service {
 
     /// Comes back on the same ports, after ending first if it still runs, and waits until it is ready.
     pub async fn restart(&mut self) -> Result<(), HarnessError> {
+        self.begin_restart().await?;
+        self.ready().await
+    }
+
+    /// Comes back as `restart` does, but returns while it may still be waiting for something.
+    pub async fn begin_restart(&mut self) -> Result<(), HarnessError> {
         self.process.stop().await?;
         self.process = Process::start(&self.launch)?;
-        self.ready().await
+        Ok(())
     }
 
     /// What it logged.

@@ -1,0 +1,103 @@
+//! Redis goes away, falls silent, comes back, comes back empty.
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use lockstep_tests::{
+    harness::{HarnessError, http::Agent, redis::Redis},
+    world::{Shape, World},
+};
+
+use super::{FOUND_AGAIN, assert_in_doubt, passes_again, signed_in};
+
+/// Two ways to be away: connections are refused, or nothing is answered on those that there are.
+#[derive(Clone, Copy, Debug)]
+enum Away {
+    Stopped,
+    Silent,
+}
+
+impl Away {
+    async fn begin(self, redis: &mut Redis) -> Result<(), HarnessError> {
+        match self {
+            Self::Stopped => redis.stop().await,
+            Self::Silent => redis.pause().await,
+        }
+    }
+
+    async fn end(self, redis: &mut Redis) -> Result<(), HarnessError> {
+        match self {
+            Self::Stopped => redis.restart().await,
+            Self::Silent => redis.resume(),
+        }
+    }
+}
+
+async fn redis_goes_away_and_comes_back(away: Away) {
+    let mut world = World::start(Shape { gateways: 2, ..Shape::default() }).await.unwrap();
+    let (ada, agent, cookie) = signed_in(&world, "ada").await;
+    let (grace, mut under_way) = (world.person("grace").await.unwrap(), Agent::new().unwrap());
+    let start = under_way.get(world.sign_on_url()).await.unwrap();
+    let callback = world.provider.sign_in(&mut under_way, start.redirect().unwrap(), &grace.login).await.unwrap();
+
+    away.begin(&mut world.redis).await.unwrap();
+
+    for _ in 0..3 {
+        assert_eq!(world.ask(0, &cookie).await.unwrap().status, StatusCode::OK, "{away:?}: a session that is in memory goes on");
+        assert_in_doubt(&world.ask(1, &cookie).await.unwrap(), "a session that has to be read");
+    }
+    let stopped = under_way.get(&callback).await.unwrap();
+    assert_in_doubt(&stopped, "a sign-in");
+    assert!(stopped.text().contains("Not available at the moment"), "{}", stopped.text());
+    let again = under_way.get(&callback).await.unwrap();
+    assert_in_doubt(&again, "the same sign-in");
+    assert_eq!(world.cookie(&agent).unwrap(), cookie);
+    away.end(&mut world.redis).await.unwrap();
+
+    passes_again(&world, 1, &cookie, FOUND_AGAIN).await;
+    let done = under_way.get(&callback).await.unwrap();
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{away:?}: the sign-in goes on where it stood: {}", done.text());
+    let of_grace = world.cookie(&under_way).unwrap();
+    for gateway in 0..2 {
+        assert_eq!(world.ask(gateway, &of_grace).await.unwrap().status, StatusCode::OK);
+    }
+    world.deactivate(&ada).await.unwrap().expect_status(StatusCode::OK).unwrap();
+    for gateway in 0..2 {
+        assert_eq!(world.ask(gateway, &cookie).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g58_redis_stops_and_comes_back() {
+    redis_goes_away_and_comes_back(Away::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g58_redis_falls_silent_and_comes_back() {
+    redis_goes_away_and_comes_back(Away::Silent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_has_lost_means_signing_in_again_once() {
+    let mut world = World::start(Shape { gateways: 2, ..Shape::default() }).await.unwrap();
+    let (ada, mut agent, old) = signed_in(&world, "ada").await;
+    let mut connection = world.redis.connect().await.unwrap();
+    redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.unwrap();
+
+    assert_eq!(world.ask(1, &old).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    world.gateways[0].restart().await.unwrap();
+    assert_eq!(world.ask(0, &old).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    let front = HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("text/html"))]);
+    let start = agent.get_with(format!("{}/oauth2/start?rd=/", world.public_url), front).await.unwrap();
+    let home = world.public_url.clone();
+    // The browser goes its way by itself: the provider knows the person still. It gets home without passing anywhere twice.
+    let arrived = agent.follow(start, |next| next.as_str() == format!("{home}/")).await.unwrap();
+
+    assert!(arrived.url.path().starts_with("/callback/") || arrived.url.path().starts_with("/sso/"), "{}", arrived.url);
+    let arrived = if arrived.url.path().starts_with("/sso/") { world.try_sign_in(&mut agent, &ada.login).await.unwrap() } else { arrived };
+    assert_eq!(arrived.location().unwrap().path(), "/");
+    let new = world.cookie(&agent).unwrap();
+    assert_ne!(new, old);
+    for gateway in [0, 1, 0, 1] {
+        assert_eq!(world.ask(gateway, &new).await.unwrap().status, StatusCode::OK);
+        assert_eq!(world.ask(gateway, &old).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    }
+}
