@@ -25,7 +25,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How long a renewal may take before it is given up as lost.
 const RENEW_WITHIN: Duration = Duration::from_secs(2);
 /// How often old watermarks are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
 /// Why a renewal granted nothing.
 #[derive(Debug, thiserror::Error)]

@@ -20,17 +20,11 @@ pub use self::{
     policy::headers,
 };
 
-/// What a form has to say about its last attempt, or about why it is shown.
+/// What was wrong with a form's last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Not an e-mail address.
     EmailMalformed,
-    /// No workspace has proven to own the domain.
-    NoWorkspace,
-    /// The session ran out or was ended by its owner.
-    SessionEnded,
-    /// The sign-in expired, was finished before or belongs to another browser.
-    StartAgain,
     /// E-mail and password do not belong together; never which of them is wrong.
     PasswordWrong,
     /// Too short, or one that everybody uses.
@@ -39,26 +33,10 @@ pub enum Notice {
     PasswordsDiffer,
 }
 
-impl Notice {
-    /// Whether something was wrong, as against merely worth saying.
-    #[must_use]
-    pub fn is_wrong(self) -> bool {
-        match self {
-            Self::SessionEnded | Self::StartAgain => false,
-            Self::EmailMalformed | Self::NoWorkspace | Self::PasswordWrong | Self::PasswordWeak | Self::PasswordsDiffer => true,
-        }
-    }
-}
-
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EmailMalformed => "That is not an e-mail address. It looks like you@company.com.",
-            Self::NoWorkspace => {
-                "We know no company for this e-mail. Check its spelling, or ask your IT department for the sign-in link."
-            }
-            Self::SessionEnded => "Your session has ended. Please sign in again.",
-            Self::StartAgain => "That sign-in took too long or was started in another window. Please start again.",
             Self::PasswordWrong => "This e-mail and password do not go together. Please try again.",
             Self::PasswordWeak => "This password is too easy to guess. Please choose a longer or less common one.",
             Self::PasswordsDiffer => "The two passwords differ. Please type the same one twice.",

@@ -21,7 +21,7 @@ pub(super) struct SignIn<'a> {
 
 impl<'a> SignIn<'a> {
     pub(super) fn new(workspace: Option<&'a str>, email: &'a str, rd: &'a str, notice: Option<Notice>) -> Self {
-        Self { css: CSS, title: "Sign in", workspace, email, rd, notice, wrong: notice.is_some_and(Notice::is_wrong) }
+        Self { css: CSS, title: "Sign in", workspace, email, rd, notice, wrong: notice.is_some() }
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Password<'a> {
 
 impl<'a> Password<'a> {
     pub(super) fn new(email: &'a str, rd: &'a str, back: &'a str, notice: Option<Notice>) -> Self {
-        let wrong = notice.is_some_and(Notice::is_wrong);
+        let wrong = notice.is_some();
         Self { css: CSS, title: "Enter your password", workspace: None, email, rd, back, notice, wrong }
     }
 }
@@ -77,7 +77,7 @@ pub(super) struct SetPassword<'a> {
 
 impl<'a> SetPassword<'a> {
     pub(super) fn new(workspace: &'a str, email: &'a str, action: &'a str, min_length: usize, notice: Option<Notice>) -> Self {
-        let wrong = notice.is_some_and(Notice::is_wrong);
+        let wrong = notice.is_some();
         Self { css: CSS, title: "Set your password", workspace: Some(workspace), email, action, min_length, notice, wrong }
     }
 }

@@ -14,8 +14,8 @@ fn every_page(text: &str, email: &str) -> Vec<(&'static str, Page)> {
     let half_a_minute = Duration::from_secs(30);
     vec![
         ("sign-in", Page::SignIn { workspace: None, email: String::new(), rd: text(), notice: None }),
-        ("sign-in-wrong", Page::SignIn { workspace: None, email: email(), rd: text(), notice: Some(Notice::NoWorkspace) }),
-        ("sign-in-again", Page::SignIn { workspace: some(), email: email(), rd: text(), notice: Some(Notice::SessionEnded) }),
+        ("sign-in-wrong", Page::SignIn { workspace: None, email: email(), rd: text(), notice: Some(Notice::EmailMalformed) }),
+        ("sign-in-to", Page::SignIn { workspace: some(), email: email(), rd: text(), notice: None }),
         (
             "choose",
             Page::Choose {

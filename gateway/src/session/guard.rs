@@ -178,9 +178,8 @@ impl Guard {
     async fn load(&self, workspace: &WorkspaceId, id: &SessionId) -> Result<Arc<Live>, Denied> {
         match self.sessions.get(workspace, id).await {
             Ok(Some(session)) => Ok(self.hold(session)),
-            Ok(None) => Err(Denied::NoSession),
             // Altered, or sealed by a key that is gone: exactly like none.
-            Err(SessionStoreError::Unreadable) => Err(Denied::NoSession),
+            Ok(None) | Err(SessionStoreError::Unreadable) => Err(Denied::NoSession),
             Err(error) => Err(Denied::Doubt(error.into())),
         }
     }

@@ -21,6 +21,10 @@ use lockstep_tests::{
     world::{Person, World},
 };
 use sqlx::Row as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// How soon what comes back has to be found again.
 const FOUND_AGAIN: Duration = Duration::from_secs(3);
@@ -53,6 +57,25 @@ async fn passes_again(world: &World, gateway: usize, cookie: &str, within: Durat
         (answer.status == StatusCode::OK).then_some(())
     });
     asked.await.unwrap();
+}
+
+/// Sends one question on a connection of its own, as a front without keep-alive does.
+async fn send(address: &str, cookie: &str) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /oauth2/auth HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
+}
+
+/// The whole answer; where the connection broke, that.
+async fn read(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let outcome = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    match outcome {
+        Ok(_) => answer,
+        Err(error) => format!("cut off: {error} after {answer}"),
+    }
 }
 
 /// A cluster that this test alone may stop, and a database in it.

@@ -79,7 +79,13 @@ on_each_database! {
         }
         // It reads `emails[type eq "work"].value` off the canonical values.
         for (name, kind) in [("emails", "work"), ("phoneNumbers", "mobile"), ("addresses", "work")] {
-            let types = attribute(USER, name)["subAttributes"].as_array().unwrap().iter().find(|sub| sub["name"] == "type").cloned().unwrap();
+            let types = attribute(USER, name)["subAttributes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|sub| sub["name"] == "type")
+                .cloned()
+                .unwrap();
             assert!(types["canonicalValues"].as_array().unwrap().contains(&json!(kind)), "{types}");
         }
     }
@@ -89,22 +95,30 @@ on_each_database! {
         let id = create(scim, "/Users", &new_user(ADA, "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef")).await;
         let path = format!("/Users/{id}");
 
-        assert_eq!(essence(&body(scim.get(&path).await, 200)), json!({
-            "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef", "userName": ADA, "active": true,
-            "emails": [{ "primary": true, "type": "work", "value": ADA }],
-            "name": { "formatted": "Ada Lovelace", "familyName": "Lovelace", "givenName": "Ada" },
-        }));
+        assert_eq!(
+            essence(&body(scim.get(&path).await, 200)),
+            json!({
+                "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef", "userName": ADA, "active": true,
+                "emails": [{ "primary": true, "type": "work", "value": ADA }],
+                "name": { "formatted": "Ada Lovelace", "familyName": "Lovelace", "givenName": "Ada" },
+            })
+        );
         refusal(scim.post("/Users", &new_user("ADA@Contoso.example", "another")).await, 409, "uniqueness");
 
-        let updated = change(scim, &path, json!([
-            { "op": "Replace", "path": "emails[type eq \"work\"].value", "value": "ada.king@contoso.example" },
-            { "op": "Replace", "path": "name.familyName", "value": "King" },
-            { "op": "Replace", "path": "userName", "value": "ada.king@contoso.example" },
-            { "op": "Add", "path": "nickName", "value": "Countess" },
-            { "op": "Add", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "+44 20 7946 0000" },
-            { "op": "Replace", "path": "addresses[type eq \"work\"].country", "value": "UK" },
-            { "op": "Replace", "path": format!("{ENTERPRISE}:employeeNumber"), "value": "E1" },
-        ])).await;
+        let updated = change(
+            scim,
+            &path,
+            json!([
+                { "op": "Replace", "path": "emails[type eq \"work\"].value", "value": "ada.king@contoso.example" },
+                { "op": "Replace", "path": "name.familyName", "value": "King" },
+                { "op": "Replace", "path": "userName", "value": "ada.king@contoso.example" },
+                { "op": "Add", "path": "nickName", "value": "Countess" },
+                { "op": "Add", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "+44 20 7946 0000" },
+                { "op": "Replace", "path": "addresses[type eq \"work\"].country", "value": "UK" },
+                { "op": "Replace", "path": format!("{ENTERPRISE}:employeeNumber"), "value": "E1" },
+            ]),
+        )
+        .await;
         let expected = json!({
             "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef", "userName": "ada.king@contoso.example", "active": true,
             "nickName": "Countess",
@@ -116,18 +130,26 @@ on_each_database! {
         });
         assert_eq!(updated, expected);
 
-        let flagged = change(scim, &path, json!([
-            { "op": "replace", "path": "emails[type eq \"work\"].value", "value": "ada@contoso.example" },
-            { "op": "replace", "value": {
-                "displayName": "Ada K.", "name.givenName": "Augusta", "name.familyName": "Byron",
-                "emails[type eq \"other\"].value": "ada@home.example",
-                format!("{ENTERPRISE}:employeeNumber"): "E2", format!("{ENTERPRISE}:department"): "Engines",
-            } },
-        ])).await;
+        let flagged = change(
+            scim,
+            &path,
+            json!([
+                { "op": "replace", "path": "emails[type eq \"work\"].value", "value": "ada@contoso.example" },
+                { "op": "replace", "value": {
+                    "displayName": "Ada K.", "name.givenName": "Augusta", "name.familyName": "Byron",
+                    "emails[type eq \"other\"].value": "ada@home.example",
+                    format!("{ENTERPRISE}:employeeNumber"): "E2", format!("{ENTERPRISE}:department"): "Engines",
+                } },
+            ]),
+        )
+        .await;
         assert_eq!(flagged["name"], json!({ "formatted": "Ada Lovelace", "familyName": "Byron", "givenName": "Augusta" }));
-        assert_eq!(flagged["emails"], json!([
-            { "primary": true, "type": "work", "value": ADA }, { "type": "other", "value": "ada@home.example" },
-        ]));
+        assert_eq!(
+            flagged["emails"],
+            json!([
+                { "primary": true, "type": "work", "value": ADA }, { "type": "other", "value": "ada@home.example" },
+            ])
+        );
         assert_eq!(flagged[ENTERPRISE], json!({ "employeeNumber": "E2", "department": "Engines" }));
         assert_eq!(flagged["displayName"], "Ada K.");
 
@@ -150,10 +172,13 @@ on_each_database! {
         let id = create(scim, "/Users", &odd).await;
 
         company.installation.site.secret("a placeholder password", "1mz050nq-placeholder");
-        assert_eq!(essence(&body(scim.get(&format!("/Users/{id}")).await, 200)), json!({
-            "userName": "odd@contoso.example", "active": true, "roles": [{ "primary": true, "value": "Admin" }],
-            ENTERPRISE: { "manager": { "value": "123456" } },
-        }));
+        assert_eq!(
+            essence(&body(scim.get(&format!("/Users/{id}")).await, 200)),
+            json!({
+                "userName": "odd@contoso.example", "active": true, "roles": [{ "primary": true, "value": "Admin" }],
+                ENTERPRISE: { "manager": { "value": "123456" } },
+            })
+        );
     }
 
     async fn every_spelling_of_a_deactivation_is_one_and_each_can_be_taken_back(company: &Company) {
@@ -206,7 +231,8 @@ on_each_database! {
         assert_eq!(changed(scim, &path, set, &at).await, json!(boss));
         assert_eq!(found(scim, "/Users", &format!("id eq \"{id}\" and manager eq \"{boss}\"")).await, 1);
         assert_eq!(found(scim, "/Users", &format!("id eq \"{id}\" and manager eq \"{other}\"")).await, 0);
-        let list = json!([{ "op": "Add", "path": "manager", "value": [{ "$ref": format!("http://x/Users/{other}"), "value": other }] }]);
+        let list =
+            json!([{ "op": "Add", "path": "manager", "value": [{ "$ref": format!("http://x/Users/{other}"), "value": other }] }]);
         assert_eq!(changed(scim, &path, list, &at).await, json!(other));
         let replaced = json!([{ "op": "Replace", "path": urn, "value": boss }]);
         assert_eq!(changed(scim, &path, replaced, &at).await, json!(boss));
@@ -234,9 +260,12 @@ on_each_database! {
         ] }]);
         let roles = changed(scim, &path, assertive, "/roles").await;
 
-        assert_eq!(roles, json!([
-            { "value": "A", "display": "Role A", "primary": true }, { "value": "B", "display": "Role B", "primary": false },
-        ]));
+        assert_eq!(
+            roles,
+            json!([
+                { "value": "A", "display": "Role A", "primary": true }, { "value": "B", "display": "Role B", "primary": false },
+            ])
+        );
     }
 
     async fn people_are_found_by_every_filter_that_entra_or_its_collection_sends(company: &Company) {
@@ -269,10 +298,15 @@ on_each_database! {
     async fn a_group_from_create_to_delete(company: &Company) {
         let scim = &company.scim;
         let (ada, bob) = (company.person("ada@contoso.example").await, company.person("bob@contoso.example").await);
-        let id = create(scim, "/Groups", &json!({
-            "schemas": [GROUP, ENTRA_GROUP], "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159",
-            "displayName": "Engines", "meta": { "resourceType": "Group" },
-        })).await;
+        let id = create(
+            scim,
+            "/Groups",
+            &json!({
+                "schemas": [GROUP, ENTRA_GROUP], "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159",
+                "displayName": "Engines", "meta": { "resourceType": "Group" },
+            }),
+        )
+        .await;
         let path = format!("/Groups/{id}");
         let lean = format!("{path}?excludedAttributes=members");
 
@@ -300,7 +334,10 @@ on_each_database! {
         body(scim.patch(&path, &patch(&flagged)).await, 204);
         body(scim.patch(&path, &patch(&flagged)).await, 204);
 
-        assert_eq!(company.all("/Groups").await, json!([{ "externalId": "8aa1a0c0", "displayName": "Analytical engines", "members": [] }]));
+        assert_eq!(
+            company.all("/Groups").await,
+            json!([{ "externalId": "8aa1a0c0", "displayName": "Analytical engines", "members": [] }])
+        );
         refusal(scim.post("/Groups", &json!({ "displayName": "Analytical Engines" })).await, 409, "uniqueness");
         body(scim.delete(&path).await, 204);
         refusal(scim.get(&lean).await, 404, "");

@@ -75,10 +75,17 @@ on_each_database! {
         let path = format!("/Groups/{group}");
         let members = |count: u32| (0..count).map(|number| json!({ "value": stranger(number) })).collect::<Value>();
 
-        refusal(company.scim.patch(&path, &patch(&json!([{ "op": "add", "path": "members", "value": members(10_001) }]))).await, 413, "");
+        refusal(
+            company.scim.patch(&path, &patch(&json!([{ "op": "add", "path": "members", "value": members(10_001) }]))).await,
+            413,
+            "",
+        );
         refusal(company.scim.post("/Groups", &json!({ "displayName": "Larger", "members": members(10_001) })).await, 413, "");
         assert_eq!(company.members(&group).await, Vec::<String>::new(), "nothing of it was kept");
-        body(company.scim.patch(&path, &patch(&json!([{ "op": "add", "path": "members", "value": members(10_000) }]))).await, 204);
+        body(
+            company.scim.patch(&path, &patch(&json!([{ "op": "add", "path": "members", "value": members(10_000) }]))).await,
+            204,
+        );
 
         assert_eq!(company.members(&group).await.len(), 10_000);
         let one = patch(&json!([{ "op": "remove", "path": format!("members[value eq \"{}\"]", stranger(5_000)) }]));

@@ -58,11 +58,14 @@ on_each_database! {
         off["active"] = json!(true);
         let back = body(scim.put(&path, &off).await, 200);
 
-        assert_eq!(essence(&back), json!({
-            "externalId": "00ujl29u0le5T6Aj10h7", "userName": TEST_USER, "active": true, "locale": "en-US",
-            "name": { "givenName": "Test", "familyName": "Changed" }, "displayName": "Test User",
-            "emails": [{ "primary": true, "value": TEST_USER, "type": "work" }],
-        }));
+        assert_eq!(
+            essence(&back),
+            json!({
+                "externalId": "00ujl29u0le5T6Aj10h7", "userName": TEST_USER, "active": true, "locale": "en-US",
+                "name": { "givenName": "Test", "familyName": "Changed" }, "displayName": "Test User",
+                "emails": [{ "primary": true, "value": TEST_USER, "type": "work" }],
+            })
+        );
         assert_eq!(company.all("/Users").await, json!([essence(&back)]));
     }
 
@@ -84,9 +87,11 @@ on_each_database! {
 
     async fn a_group_is_pushed_renamed_and_removed(company: &Company) {
         let scim = &company.scim;
-        let people = [company.person("a@okta.local").await, company.person("b@okta.local").await, company.person("c@okta.local").await];
+        let people =
+            [company.person("a@okta.local").await, company.person("b@okta.local").await, company.person("c@okta.local").await];
         let [a, b, c] = &people;
-        let created = body(scim.post("/Groups", &json!({ "schemas": [GROUP], "displayName": "Test SCIMv2", "members": [] })).await, 201);
+        let created =
+            body(scim.post("/Groups", &json!({ "schemas": [GROUP], "displayName": "Test SCIMv2", "members": [] })).await, 201);
         let id = text(&created, "id");
         let path = format!("/Groups/{id}");
         let named = |id: &str| json!({ "value": id, "display": "somebody@okta.local" });
@@ -98,7 +103,8 @@ on_each_database! {
         push(json!([
             { "op": "remove", "path": format!("members[value eq \"{a}\"]") },
             { "op": "add", "path": "members", "value": [named(c)] },
-        ])).await;
+        ]))
+        .await;
         assert_eq!(company.members(&id).await, [b.clone(), c.clone()]);
         push(json!([{ "op": "replace", "path": "members", "value": [named(a), named(c)] }])).await;
         assert_eq!(company.members(&id).await, [a.clone(), c.clone()], "push now");

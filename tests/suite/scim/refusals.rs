@@ -22,8 +22,18 @@ async fn post_bytes(company: &Company, kind: Option<&str>, bytes: Vec<u8>) -> An
 on_each_database! {
     async fn a_body_that_is_no_json_is_refused(company: &Company) {
         for bytes in [
-            &b""[..], b"{", b"nonsense", b"[]", b"null", b"\"x\"", b"{\"userName\":\"a\",\"userName\":\"b\"}", b"{\"userName\":\"a\"}}",
-            b"{\"userName\":\"\\ud800\"}", b"{\"userName\":\"a\\u0000\"}", b"{\"userName\":\"\xff\"}", b"{\"userName\":1e999}",
+            &b""[..],
+            b"{",
+            b"nonsense",
+            b"[]",
+            b"null",
+            b"\"x\"",
+            b"{\"userName\":\"a\",\"userName\":\"b\"}",
+            b"{\"userName\":\"a\"}}",
+            b"{\"userName\":\"\\ud800\"}",
+            b"{\"userName\":\"a\\u0000\"}",
+            b"{\"userName\":\"\xff\"}",
+            b"{\"userName\":1e999}",
         ] {
             refusal(Ok(post_bytes(company, Some("application/scim+json"), bytes.to_vec()).await), 400, "invalidSyntax");
         }
@@ -34,7 +44,9 @@ on_each_database! {
 
     async fn s27_json_has_two_names_or_none_and_one_megabyte(company: &Company) {
         for (number, kind) in
-            [Some("application/json"), Some("application/scim+json"), Some("application/scim+json; charset=utf-8"), None].into_iter().enumerate()
+            [Some("application/json"), Some("application/scim+json"), Some("application/scim+json; charset=utf-8"), None]
+                .into_iter()
+                .enumerate()
         {
             let bytes = user(&format!("user-{number}")).to_string().into_bytes();
             body(Ok(post_bytes(company, kind, bytes).await), 201);
@@ -97,7 +109,9 @@ on_each_database! {
 
     async fn s22_a_path_selects_what_it_says_or_is_refused(company: &Company) {
         let id = text(&body(company.scim.post("/Users", &json!({ "userName": "ada", "emails": [
-            { "type": "work", "value": "w@acme.example" }, { "type": "home", "value": "h@acme.example" }, { "type": "home", "value": "i@acme.example" },
+            { "type": "work", "value": "w@acme.example" },
+            { "type": "home", "value": "h@acme.example" },
+            { "type": "home", "value": "i@acme.example" },
         ] })).await, 201), "id");
         let path = format!("/Users/{id}");
         for (operation, scim_type) in [
@@ -130,7 +144,8 @@ on_each_database! {
         let whole = json!([{ "op": "replace", "path": "emails[type eq \"work\"]", "value": { "value": "new@acme.example" } }]);
         let emails = body(company.scim.patch(&path, &patch(&whole)).await, 200)["emails"].clone();
         assert_eq!(emails[0], json!({ "value": "new@acme.example", "type": "work" }), "it keeps the type by which it was found");
-        let prototype = json!([{ "op": "add", "value": { "__proto__": { "active": false }, "isAdmin": true, "constructor": "x" } }]);
+        let prototype =
+            json!([{ "op": "add", "value": { "__proto__": { "active": false }, "isAdmin": true, "constructor": "x" } }]);
         let after = body(company.scim.patch(&path, &patch(&prototype)).await, 200);
         assert!(after.get("isAdmin").is_none() && after.get("__proto__").is_none() && after["active"] == true, "{after}");
     }
@@ -210,8 +225,13 @@ on_each_database! {
     }
 
     async fn s26_a_body_without_its_schemas_is_understood(company: &Company) {
-        for (number, schemas) in [json!([]), json!(null), json!("x"), json!(["urn:scim:schemas:core:1.0"]), json!([GROUP])].into_iter().enumerate() {
-            let made = body(company.scim.post("/Users", &json!({ "schemas": schemas, "userName": format!("user-{number}") })).await, 201);
+        for (number, schemas) in
+            [json!([]), json!(null), json!("x"), json!(["urn:scim:schemas:core:1.0"]), json!([GROUP])].into_iter().enumerate()
+        {
+            let made = body(
+                company.scim.post("/Users", &json!({ "schemas": schemas, "userName": format!("user-{number}") })).await,
+                201,
+            );
             assert_eq!(made["schemas"], json!([USER]));
         }
         let with = json!({ "userName": "with", ENTERPRISE: { "department": "x" } });
@@ -236,7 +256,11 @@ on_each_database! {
             ("filter=userName+sw+%22user%22&startIndex=2&count=2", 2, 2),
         ] {
             let page = body(company.scim.get(&format!("/Users?{query}")).await, 200);
-            assert_eq!((&page["startIndex"], &page["itemsPerPage"], &page["totalResults"]), (&json!(start), &json!(on_page), &json!(3)), "{query}");
+            assert_eq!(
+                (&page["startIndex"], &page["itemsPerPage"], &page["totalResults"]),
+                (&json!(start), &json!(on_page), &json!(3)),
+                "{query}"
+            );
         }
         for query in ["count=x", "count=1.5", "startIndex=one", "startIndex=99999999999999999999"] {
             refusal(company.scim.get(&format!("/Users?{query}")).await, 400, "invalidValue");
@@ -260,12 +284,21 @@ on_each_database! {
         for (query, expected) in [
             ("attributes=USERNAME,Title", json!({ "userName": "ada", "title": "Countess" })),
             ("attributes=emails[type+eq+%22work%22]", json!({ "emails": [{ "type": "work", "value": "w@acme.example" }] })),
-            ("attributes=emails.value,name.givenName", json!({ "emails": [{ "value": "w@acme.example" }], "name": { "givenName": "Ada" } })),
+            (
+                "attributes=emails.value,name.givenName",
+                json!({ "emails": [{ "value": "w@acme.example" }], "name": { "givenName": "Ada" } }),
+            ),
             ("attributes=shoeSize,password", json!({})),
-            ("attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department", json!({ ENTERPRISE: { "department": "Engines" } })),
-            ("excludedAttributes=id,schemas,meta,active,emails,name.familyName,title", json!({
-                "userName": "ada", "name": { "givenName": "Ada" }, ENTERPRISE: { "department": "Engines" },
-            })),
+            (
+                "attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
+                json!({ ENTERPRISE: { "department": "Engines" } }),
+            ),
+            (
+                "excludedAttributes=id,schemas,meta,active,emails,name.familyName,title",
+                json!({
+                    "userName": "ada", "name": { "givenName": "Ada" }, ENTERPRISE: { "department": "Engines" },
+                }),
+            ),
         ] {
             assert_eq!(body(company.scim.get(&format!("{path}?{query}")).await, 200), always(expected.clone()), "{query}");
             let list = body(company.scim.get(&format!("/Users?{query}")).await, 200);
@@ -281,17 +314,28 @@ on_each_database! {
         let group = company.group("Engines", &[&ada]).await;
         let search = async |path: &str, request: Value| body(company.scim.post(path, &request).await, 200);
 
-        let one = search("/Users/.search", json!({
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
-            "filter": "userName eq \"ada\"", "attributes": ["userName"], "startIndex": 1, "count": 10,
-        })).await;
+        let one = search(
+            "/Users/.search",
+            json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+                "filter": "userName eq \"ada\"", "attributes": ["userName"], "startIndex": 1, "count": 10,
+            }),
+        )
+        .await;
         assert_eq!(one["Resources"], json!([{ "schemas": [USER], "id": ada, "userName": "ada" }]));
         let all = search("/.search", json!({ "excludedAttributes": ["meta"], "count": 10 })).await;
         assert_eq!((&all["totalResults"], &all["Resources"][2]["id"]), (&json!(3), &json!(group)));
         let second = search("/.search", json!({ "startIndex": 2, "count": 2 })).await;
-        assert_eq!((&second["totalResults"], &second["Resources"][0]["userName"], &second["Resources"][1]["id"]), (&json!(3), &json!("bob"), &json!(group)));
+        assert_eq!(
+            (&second["totalResults"], &second["Resources"][0]["userName"], &second["Resources"][1]["id"]),
+            (&json!(3), &json!("bob"), &json!(group))
+        );
         let named = search("/.search", json!({ "filter": "displayName eq \"engines\" or userName eq \"bob\"" })).await;
-        assert_eq!((&named["totalResults"], &named["Resources"][1]["id"]), (&json!(2), &json!(group)), "what a type does not have has no value there");
+        assert_eq!(
+            (&named["totalResults"], &named["Resources"][1]["id"]),
+            (&json!(2), &json!(group)),
+            "what a type does not have has no value there"
+        );
         let groups = search("/.search", json!({ "filter": "members eq \"".to_owned() + &ada + "\"" })).await;
         assert_eq!(groups["Resources"][0]["id"], group.as_str());
 
@@ -303,10 +347,22 @@ on_each_database! {
 
     async fn discovery_is_what_is_offered(company: &Company) {
         let config = body(company.scim.get("/ServiceProviderConfig").await, 200);
-        assert_eq!((&config["patch"]["supported"], &config["bulk"]["supported"], &config["etag"]["supported"]), (&json!(true), &json!(false), &json!(true)));
+        assert_eq!(
+            (&config["patch"]["supported"], &config["bulk"]["supported"], &config["etag"]["supported"]),
+            (&json!(true), &json!(false), &json!(true))
+        );
         for (path, status) in [
-            ("/ResourceTypes/User", 200), ("/ResourceTypes/Nothing", 404), ("/Schemas/urn:x", 404), ("/Bulk", 404), ("/Me", 501),
-            ("/Schemas?filter=id+eq+%22x%22", 403), ("/Users/nobody", 404), ("/Nothing", 404), ("/Users/a/b", 404), ("", 404), ("/", 404),
+            ("/ResourceTypes/User", 200),
+            ("/ResourceTypes/Nothing", 404),
+            ("/Schemas/urn:x", 404),
+            ("/Bulk", 404),
+            ("/Me", 501),
+            ("/Schemas?filter=id+eq+%22x%22", 403),
+            ("/Users/nobody", 404),
+            ("/Nothing", 404),
+            ("/Users/a/b", 404),
+            ("", 404),
+            ("/", 404),
         ] {
             let answer = company.scim.get(path).await.unwrap();
             assert_eq!(answer.status, StatusCode::from_u16(status).unwrap(), "{path}: {}", answer.text());

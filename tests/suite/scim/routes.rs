@@ -110,9 +110,11 @@ on_each_database! {
         company.command(&["token", "revoke", &company.id, &revoked_id]).await;
         let expired = text(&company.command(&["token", "issue", &company.id, "--expires", "1s"]).await, "token");
         let over = company.scim.with_token(&expired);
-        eventually("the token's end", Duration::from_secs(10), async || (over.get("/Users").await.ok()?.status == 401).then_some(()))
-            .await
-            .unwrap();
+        eventually("the token's end", Duration::from_secs(10), async || {
+            (over.get("/Users").await.ok()?.status == 401).then_some(())
+        })
+        .await
+        .unwrap();
 
         let mut last = mine.clone();
         let other_end = if last.pop() == Some('A') { 'B' } else { 'A' };
@@ -158,7 +160,9 @@ on_each_database! {
         for spelling in SPELLINGS {
             let path = spelling.replace("{w}", &company.id).replace("%63ompany", &company.id.replacen('c', "%63", 1));
             for method in methods() {
-                let request = |line: &str| format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n{line}\r\n");
+                let request = |line: &str| {
+                    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n{line}\r\n")
+                };
 
                 let stranger = raw(&company.installation.provisioner, &request("")).await;
                 assert!(stranger.starts_with("HTTP/1.1 401 "), "{method} {path}: {stranger}");
@@ -166,7 +170,11 @@ on_each_database! {
                 // What some providers make of a base URL is forgiven, and nothing else.
                 let is_forgiven = FORGIVEN.contains(&spelling) && method == Method::GET;
                 assert_eq!(known.contains("ada@acme.example"), is_forgiven, "{method} {path}: {known}");
-                assert_eq!(known.starts_with("HTTP/1.1 2"), FORGIVEN.contains(&spelling) && [Method::GET, Method::HEAD].contains(&method), "{method} {path}: {known}");
+                assert_eq!(
+                    known.starts_with("HTTP/1.1 2"),
+                    FORGIVEN.contains(&spelling) && [Method::GET, Method::HEAD].contains(&method),
+                    "{method} {path}: {known}"
+                );
             }
         }
         assert_eq!(found(&company.scim, "/Users", "userName pr").await, 1);
@@ -174,7 +182,10 @@ on_each_database! {
 
     async fn nobodys_body_is_read(company: &Company) {
         let head = |path: &str, length: usize| {
-            format!("POST /scim/v2/{}{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n", company.id)
+            format!(
+                "POST /scim/v2/{}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n",
+                company.id
+            )
         };
 
         for path in ["/Users", "/Groups", "/Users/.search", "/Bulk"] {
@@ -210,7 +221,8 @@ on_each_database! {
             ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "GET"),
         ] {
             for method in methods() {
-                let allowed = allow.split(", ").any(|one| one == method.as_str()) || (method == Method::HEAD && allow.contains("GET"));
+                let allowed =
+                    allow.split(", ").any(|one| one == method.as_str()) || (method == Method::HEAD && allow.contains("GET"));
                 if allowed {
                     continue;
                 }

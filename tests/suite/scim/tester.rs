@@ -38,7 +38,8 @@ on_each_database! {
         let checks = |status: &str| report.lines().filter(|line| line.starts_with(status)).count();
         // It ends well even if it could not describe the server and so left most of its checks out.
         assert!(checks("SUCCESS ") >= 120, "{report}{}", String::from_utf8_lossy(&output.stderr));
-        let others: Vec<&str> = ["ERROR ", "CRITICAL ", "DEVIATION ", "SKIPPED "].into_iter().filter(|status| checks(status) > 0).collect();
+        let others: Vec<&str> =
+            ["ERROR ", "CRITICAL ", "DEVIATION ", "SKIPPED "].into_iter().filter(|status| checks(status) > 0).collect();
         assert!(others.is_empty(), "{others:?}\n{report}");
     }
 }

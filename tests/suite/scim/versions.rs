@@ -41,7 +41,8 @@ async fn count_up(scim: Scim, path: String) -> u32 {
 on_each_database! {
     async fn an_old_version_changes_nothing(company: &Company) {
         let scim = &company.scim;
-        for path in [format!("/Users/{}", company.person("ada").await), format!("/Groups/{}", company.group("Ada's", &[]).await)] {
+        for path in [format!("/Users/{}", company.person("ada").await), format!("/Groups/{}", company.group("Ada's", &[]).await)]
+        {
             let old = version(scim, &path).await;
             let body_of = |name: &str| json!({ "userName": name, "displayName": name });
             body(scim.put(&path, &body_of("changed")).await, 200);
