@@ -212,7 +212,7 @@ impl Guard {
             return Ok(held);
         }
         let session = &live.session;
-        match self.store.person(&session.workspace, &session.user).await {
+        match self.store.person_signed_in_by(session.by.method(), &session.workspace, &session.user).await {
             Ok(Some((person, fresh))) if fresh.generation == session.generation => {
                 let renewed = Session { person, attr_seq: fresh.seq, ..live.record() };
                 self.write_back(renewed.clone());

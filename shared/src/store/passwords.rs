@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::{
     Settlement, Store, StoreError,
-    people::{Refusal, SignedIn, person_on},
+    people::{Refusal, SignedIn, may_use_password, person_on},
     row::Columns,
     users::{self, NewUser, UserMatch},
 };
@@ -168,9 +168,7 @@ async fn admit_by_password(tx: &mut super::tx::Tx, account: &PasswordAccount) ->
         return Ok(Err(Refusal::Deactivated));
     }
     let person = person_on(tx.on(), &user).await?;
-    if user.login_method != LoginMethod::Password
-        || !workspace.allows_password(user.id.as_str(), &user.profile.user_name, &person.groups)
-    {
+    if !may_use_password(&workspace, &user, &person) {
         return Ok(Err(Refusal::MustUseSso));
     }
     let stored =

@@ -130,14 +130,34 @@ impl Store {
 
     /// What apps see of a person now, and how fresh that is; `None` if there is no such active person or the workspace is closed.
     pub async fn person(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<(Person, Freshness)>, StoreError> {
+        Ok(self.seen(workspace, id).await?.map(|seen| (seen.person, seen.fresh)))
+    }
+
+    /// The same of somebody who is signed in by this method; `None` also if they may not sign in so any more: a change of groups may
+    /// have brought them into the stage of enforcement.
+    pub async fn person_signed_in_by(
+        &self,
+        method: LoginMethod,
+        workspace: &WorkspaceId,
+        id: &UserId,
+    ) -> Result<Option<(Person, Freshness)>, StoreError> {
+        let may_stay = |seen: &Seen| match method {
+            LoginMethod::Sso => seen.user.login_method == LoginMethod::Sso,
+            LoginMethod::Password => may_use_password(&seen.workspace, &seen.user, &seen.person),
+        };
+        Ok(self.seen(workspace, id).await?.filter(may_stay).map(|seen| (seen.person, seen.fresh)))
+    }
+
+    async fn seen(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<Seen>, StoreError> {
         let mut snapshot = self.snapshot().await?;
-        let head = Self::head_on(&mut snapshot).await?;
-        let open = Self::workspace_on(&mut snapshot, workspace).await?.is_some_and(|found| found.state == WorkspaceState::Active);
-        let user = Self::user_on(&mut snapshot, workspace, id).await?.filter(|user| open && user.profile.active);
-        let Some(user) = user else { return Ok(None) };
+        let fresh = Self::head_on(&mut snapshot).await?.into();
+        let workspace = Self::workspace_on(&mut snapshot, workspace).await?;
+        let Some(workspace) = workspace.filter(|found| found.state == WorkspaceState::Active) else { return Ok(None) };
+        let user = Self::user_on(&mut snapshot, &workspace.id, id).await?;
+        let Some(user) = user.filter(|user| user.profile.active) else { return Ok(None) };
         let person = person_on(&mut snapshot, &user).await?;
         snapshot.rollback().await?;
-        Ok(Some((person, head.into())))
+        Ok(Some(Seen { workspace, user, person, fresh }))
     }
 
     /// Links a person to an identity by an admin's or operator's word.
@@ -153,6 +173,20 @@ impl Store {
         add_link(&mut tx, workspace, identity, user, actor).await?;
         tx.commit().await
     }
+}
+
+/// An active person of an open workspace, in one snapshot.
+struct Seen {
+    workspace: Workspace,
+    user: User,
+    person: Person,
+    fresh: Freshness,
+}
+
+/// Whether this person may come in, and stay, by a password: the one rule for both.
+pub(super) fn may_use_password(workspace: &Workspace, user: &User, person: &Person) -> bool {
+    user.login_method == LoginMethod::Password
+        && workspace.allows_password(user.id.as_str(), &user.profile.user_name, &person.groups)
 }
 
 async fn admit_by_sso(

@@ -26,11 +26,12 @@ use lockstep_shared::{
     model::{
         audit::{Actor, AuditRecord},
         connection::{Link, Preset},
+        group::GroupProfile,
         user::{LoginMethod, Origin, Profile, User},
         workspace::Plan,
     },
     runtime::{Runtime, Schema, open_lease_store},
-    store::{ConnectionDetails, NewConnection, NewUser, Store},
+    store::{ConnectionDetails, NewConnection, NewUser, Store, UserMatch},
 };
 use lockstep_tests::harness::{
     Scratch,
@@ -181,6 +182,15 @@ impl Gate {
         let answer = post(&mut agent, &link, &[("password", password), ("repeat", password)]).await;
         assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/"), "{}", answer.text());
         agent
+    }
+
+    /// Makes a group with somebody in it, and waits until every gateway knows.
+    async fn bring_into(&self, group: &str, user_name: &str) {
+        let found = self.store().users_matching(&self.acme, &UserMatch::UserName(user_name.to_owned())).await.unwrap();
+        let members = found.iter().map(|user| user.id.to_string()).collect();
+        let profile = GroupProfile { display_name: group.to_owned(), external_id: None, attributes: serde_json::Map::new() };
+        let (_, settlement) = self.store().create_group(&self.acme, profile, members, &Actor::operator()).await.unwrap();
+        self.runtime.road.settle(&self.acme, settlement).await.unwrap();
     }
 
     async fn invite(&self, email: &str) -> String {

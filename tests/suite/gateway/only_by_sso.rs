@@ -108,6 +108,19 @@ async fn i6_a_stage_closes_the_password_to_those_whom_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i6_whom_a_group_brings_into_the_stage_is_out_by_password() {
+    let gate = Gate::open().await;
+    let stage = Stage { groups: vec!["pilots".to_owned()], ..Stage::default() };
+    enforce(&gate, Enforcement::Staged, &stage).await;
+    let mut agent = gate.with_password("guest@partner.example", PASSWORD).await;
+    assert_eq!(gate.asked(&mut agent).await, StatusCode::OK);
+
+    gate.bring_into("Pilots", "guest@partner.example").await;
+
+    assert_eq!(gate.asked(&mut agent).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_connection_people_are_led_to_their_password_where_it_is_allowed() {
     let gate = Gate::open().await;
     gate.workspace("small").await;

@@ -122,8 +122,7 @@ impl Real {
             if view.is_acknowledged {
                 acks.note(&self.id, &self.generation, seq(view.target));
             }
-            let target =
-                Target { generation: &self.generation, seq: seq(view.target), committed_by: self.ago(view.waited) };
+            let target = Target { generation: &self.generation, seq: seq(view.target), committed_by: self.ago(view.waited) };
             standing(&self.replica(view.row), target, &self.beats(view.seen), &acks, self.ago(0))
         })
     }

@@ -91,9 +91,16 @@ impl Marks {
 pub(super) enum Keeper {
     Resting,
     /// The moment is taken that the lease will count from, so many ticks ago.
-    Taken { ago: Ticks, claim: u8, head: Option<u8> },
+    Taken {
+        ago: Ticks,
+        claim: u8,
+        head: Option<u8>,
+    },
     /// The beat is committed.
-    Beaten { ago: Ticks, head: Option<u8> },
+    Beaten {
+        ago: Ticks,
+        head: Option<u8>,
+    },
 }
 
 /// A request on its way through the guard.
@@ -169,7 +176,9 @@ pub(super) struct Session {
     pub(super) begun: u8,
     /// The head that it carries.
     pub(super) mint: u8,
-    /// The head in the snapshot of its attributes.
+    /// The head when its attributes were truly read.
+    pub(super) read: u8,
+    /// The head that it carries for them.
     pub(super) attributes: u8,
 }
 
@@ -177,7 +186,9 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Browser {
     /// Sent to the provider.
-    Away { begun: u8 },
+    Away {
+        begun: u8,
+    },
     /// Found good at the callback; the session is not written yet.
     Admitted(Session),
     In(Session),
@@ -206,7 +217,7 @@ impl State {
 
     /// Whether it was told that apps see this session's person as changed.
     pub(super) fn is_outdated(&self, session: Session) -> bool {
-        self.log.has(session.attributes, self.answered, |write| write != Write::Deactivate)
+        self.log.has(session.read, self.answered, |write| write != Write::Deactivate)
     }
 
     pub(super) fn session(&self) -> Option<Session> {

@@ -258,7 +258,8 @@ impl Barrier {
             return None;
         }
         gateway.has_joined = true;
-        // A row that is there already is the one that an attempt has made whose answer was lost.
+        // It counts on where it was forgotten: a beat that comes a second time would be taken for one that has stood still since. A row
+        // that is there already is the one that an attempt has made whose answer was lost.
         let beat = if self.is(Mutant::BeginsToCountAnew) { 0 } else { state.next_beat(gateway.slot) };
         state.rows[gateway.slot].get_or_insert(Row { serves: false, beat, applied: 0 });
         Some(())
@@ -281,17 +282,14 @@ impl Barrier {
             Keeper::Resting | Keeper::Beaten { .. } => return None,
         };
         let next_beat = state.next_beat(gateway.slot);
-        match &mut state.rows[gateway.slot] {
-            Some(row) => {
-                let beat = if self.is(Mutant::BeginsToCountAnew) { row.beat + 1 } else { next_beat };
-                *row = Row { serves: true, beat, applied: claim };
-                gateway.keeper = Keeper::Beaten { ago, head };
-            }
-            None => {
-                gateway.lease = 0;
-                gateway.has_joined = false;
-                gateway.keeper = Keeper::Resting;
-            }
+        if let Some(row) = &mut state.rows[gateway.slot] {
+            let beat = if self.is(Mutant::BeginsToCountAnew) { row.beat + 1 } else { next_beat };
+            *row = Row { serves: true, beat, applied: claim };
+            gateway.keeper = Keeper::Beaten { ago, head };
+        } else {
+            gateway.lease = 0;
+            gateway.has_joined = false;
+            gateway.keeper = Keeper::Resting;
         }
         Some(())
     }
@@ -373,20 +371,24 @@ impl Barrier {
         if verdict != Verdict::Stale || !state.log.is_active() {
             return None;
         }
-        state.browser = Browser::In(Session { attributes: state.log.len(), ..session });
+        let head = state.log.len();
+        state.browser = Browser::In(Session { read: head, attributes: head, ..session });
         Some(())
     }
 
     fn issue(&self, state: &mut State) -> Option<()> {
         let Browser::Admitted(session) = state.browser else { return None };
         let mint = if self.is(Mutant::MintsWhenTheSessionIsWritten) { state.log.len() } else { session.mint };
-        state.browser = Browser::In(Session { mint, ..session });
+        let attributes =
+            if self.is(Mutant::DatesTheAttributesWhenTheSessionIsWritten) { state.log.len() } else { session.attributes };
+        state.browser = Browser::In(Session { mint, attributes, ..session });
         Some(())
     }
 }
 
 fn come_back(state: &mut State) -> Option<()> {
     let Browser::Away { begun } = state.browser else { return None };
-    let admitted = Browser::Admitted(Session { begun, mint: begun, attributes: state.log.len() });
+    let head = state.log.len();
+    let admitted = Browser::Admitted(Session { begun, mint: begun, read: head, attributes: head });
     state.log.is_active().then(|| state.browser = admitted)
 }

@@ -162,13 +162,13 @@ async fn sqlite_writers_of_two_processes_wait_for_each_other() {
         let guest = format!("guest-{round}@acme.com");
         let (one, two) = tokio::join!(
             async {
-                set_active(&db.store, &db.acme, &here.id, false).await.unwrap();
+                drop(set_active(&db.store, &db.acme, &here.id, false).await.unwrap());
                 // It reads first and writes then: what it has read must still be so.
                 db.store.invite(&db.acme, &guest, DAY, &idp()).await.unwrap();
                 set_active(&db.store, &db.acme, &here.id, true).await.unwrap()
             },
             async {
-                set_active(&second, &db.acme, &there.id, false).await.unwrap();
+                drop(set_active(&second, &db.acme, &there.id, false).await.unwrap());
                 second.invite(&db.acme, &format!("other-{guest}"), DAY, &idp()).await.unwrap();
                 set_active(&second, &db.acme, &there.id, true).await.unwrap()
             },
