@@ -151,7 +151,7 @@ impl Browser {
     }
 }
 
-/// A command of the Chrome DevTools Protocol, which chromedriver passes on.
+/// A command of the Chrome `DevTools` Protocol, which chromedriver passes on.
 #[derive(Debug)]
 struct DevTools {
     command: &'static str,

@@ -1,7 +1,8 @@
 //! A configuration that is not understood is refused at the start, with the key and what to write instead.
 
-use lockstep_tests::harness::services::{Program, Site};
 use std::process::Output;
+
+use lockstep_tests::harness::services::{Program, Site};
 
 fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()

@@ -43,13 +43,11 @@ async fn until_doubt(world: &World, cookie: &str, from: Instant) -> Option<Durat
     loop {
         let sent = from.elapsed();
         let answer = world.ask(0, cookie).await.unwrap();
-        match answer.status {
-            StatusCode::OK => last_passed = Some(sent),
-            _ => {
-                assert_in_doubt(&answer, "a request without a lease");
-                return last_passed;
-            }
+        if answer.status != StatusCode::OK {
+            assert_in_doubt(&answer, "a request without a lease");
+            return last_passed;
         }
+        last_passed = Some(sent);
         assert!(from.elapsed() < LEASE + ATTEMPT, "the lease runs out");
     }
 }

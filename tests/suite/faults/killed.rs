@@ -138,12 +138,12 @@ async fn i2_a_provisioner_that_is_killed_at_any_moment_leaves_nothing_half_done(
         let (person, _, cookie) = signed_in(&world, &format!("person{turn}")).await;
         assert_eq!(world.ask(1, &cookie).await.unwrap().status, StatusCode::OK);
         let (scim, path) = (world.scim.clone(), format!("/Users/{}", person.id));
-        let (begun, began) = tokio::sync::oneshot::channel();
+        let (begin, on_its_way) = tokio::sync::oneshot::channel();
         let answer = tokio::spawn(async move {
-            let _ = begun.send(());
+            let _ = begin.send(());
             scim.patch(&path, &deactivation()).await
         });
-        began.await.unwrap();
+        on_its_way.await.unwrap();
         for _ in 0..turn * 40 {
             tokio::task::yield_now().await;
         }

@@ -66,9 +66,9 @@ async fn send_raw(house: &House, lines: &[String]) -> String {
     let address = ("127.0.0.1", house.nginx.port());
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "GET /x HTTP/1.1\r\nHost: localhost:{}\r\nAccept: application/json\r\nConnection: close\r\n{}\r\n",
+        "GET /x HTTP/1.1\r\nHost: localhost:{}\r\nAccept: application/json\r\nConnection: close\r\n{}\r\n\r\n",
         house.nginx.port(),
-        lines.iter().map(|line| format!("{line}\r\n")).collect::<String>()
+        lines.join("\r\n")
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

@@ -118,7 +118,7 @@ on_each_database! {
         assert_eq!((text(&put, "displayName").as_str(), company.members(&id).await), ("Put", vec![b.clone()]));
         let nameless = json!({ "schemas": [GROUP], "displayName": "Put again" });
         body(scim.put(&path, &nameless).await, 200);
-        assert_eq!(company.members(&id).await, [b.clone()], "a PUT that does not speak of members leaves them");
+        assert_eq!(company.members(&id).await, std::slice::from_ref(b), "a PUT that does not speak of members leaves them");
 
         body(scim.delete(&path).await, 204);
         assert_eq!(found(scim, "/Groups", "displayName eq \"Put again\"").await, 0);
