@@ -88,6 +88,10 @@ impl Apps {
     /// The app that a host belongs to, whatever the port.
     #[must_use]
     pub fn of(&self, host: &Authority) -> Option<&Arc<App>> {
+        // Most come as we write them, and need no reading.
+        if let Some(app) = self.0.get(host.host()) {
+            return Some(app);
+        }
         match Host::parse(host.host()) {
             Ok(Host::Domain(name)) => self.0.get(name.trim_end_matches('.')),
             Ok(Host::Ipv4(address)) => self.0.get(&address.to_string()),

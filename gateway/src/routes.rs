@@ -15,7 +15,7 @@ use lockstep_shared::http::{
 };
 
 use crate::{
-    forward::oracle,
+    forward::oracle::{self, Oracle},
     login::{self, Stop, see_other},
     logout,
     pages::{in_place_of_a_panic, render},
@@ -33,10 +33,7 @@ const MOST_DECODED: usize = 3;
 
 /// Everything that the public listener answers.
 pub fn router(gateway: &Gateway, upstreams: Upstreams) -> Router {
-    let asked_at_every_click = Router::new()
-        .route("/oauth2/auth", any(oracle::auth))
-        .route("/oauth2/userinfo", get(oracle::userinfo))
-        .route(JWKS, get(oracle::jwks));
+    let asked_often = Router::new().route("/oauth2/userinfo", get(oracle::userinfo)).route(JWKS, get(oracle::jwks));
     let apps = proxy::mount(Router::new(), upstreams).layer(from_fn(keep_own_paths)).layer(from_fn(render));
     let pages = login::routes().merge(logout::routes());
     let pages = pages.layer(from_fn_with_state(gateway.clone(), on_our_own_host)).layer(from_fn(render));
@@ -46,7 +43,8 @@ pub fn router(gateway: &Gateway, upstreams: Upstreams) -> Router {
         let router = router.layer(from_fn_with_state(trusted.clone(), identify)).with_state(gateway.clone());
         observe(router, Observation { panic_answer: in_place_of_a_panic, is_quiet })
     };
-    observed(asked_at_every_click.merge(apps), true).merge(observed(pages, false))
+    let oracle = any(oracle::auth).with_state(Oracle::new(gateway.clone(), trusted.clone()));
+    observed(asked_often.merge(apps), true).merge(observed(pages, false)).route(oracle::AUTH, oracle)
 }
 
 /// People sign in at the gateway's own host, where its cookies are; at the host of an app they are sent there.

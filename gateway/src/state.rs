@@ -95,7 +95,9 @@ pub struct Inner {
     pub streams: Streams,
     /// The process's tasks.
     pub tasks: TaskTracker,
-    signers: Vec<Signer>,
+    signer: Signer,
+    /// Whose signatures apps may still meet.
+    older_signers: Vec<Signer>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -116,15 +118,13 @@ impl Inner {
     /// Signs identity JWTs.
     #[must_use]
     pub fn signer(&self) -> &Signer {
-        // `build` puts one in; the slice pattern keeps that visible.
-        let [current, ..] = self.signers.as_slice() else { unreachable!("a gateway is built with a signing key") };
-        current
+        &self.signer
     }
 
     /// The keys that apps may meet.
     #[must_use]
-    pub fn signers(&self) -> &[Signer] {
-        &self.signers
+    pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        std::iter::once(&self.signer).chain(&self.older_signers)
     }
 }
 
@@ -140,7 +140,8 @@ impl Gateway {
         let store = runtime.store.clone();
         let keys = Arc::new(session_keys(&store).await?);
         let flows = FlowCookies::new(Sealer::new(store.keys(KeyPurpose::FlowCookie).await?)?);
-        let signers = signers(&store).await?;
+        let mut signers = signers(&store).await?.into_iter();
+        let signer = signers.next().ok_or(SigningError::Key)?;
         let (marks, lease, streams) = (Arc::new(Watermarks::default()), Arc::new(Lease::default()), Streams::default());
         let guard = Guard::new(Parts {
             keys: keys.clone(),
@@ -171,10 +172,11 @@ impl Gateway {
             longest_session: settings.sessions.absolute,
             readiness,
         };
-        start_keeper(runtime, keeper, drained);
+        start_keeper(runtime, keeper, drained.clone());
         let ringing = ring(id, runtime.bus.clone(), marks.clone(), streams.clone(), lease.clone());
-        let stop = runtime.stop.clone();
-        runtime.tasks.spawn(async move { stop.run_until_cancelled(ringing).await });
+        // While requests are still answered, what ends them is still heard.
+        let until = drained.clone();
+        runtime.tasks.spawn(async move { until.run_until_cancelled(ringing).await });
         let apps = Apps::new(&runtime.config.apps, &settings.public_url);
         let origins = Origins::new(settings.public_url.url(), []);
         let providers = Providers::new(Outbound::new(&runtime.config.outbound)?, runtime.clock.clone());
@@ -195,7 +197,8 @@ impl Gateway {
             marks,
             lease,
             streams,
-            signers,
+            signer,
+            older_signers: signers.collect(),
         })))
     }
 }
@@ -230,6 +233,5 @@ async fn session_keys(store: &Store) -> Result<SessionKeys, BuildError> {
 async fn signers(store: &Store) -> Result<Vec<Signer>, BuildError> {
     let make = || Signer::generate().map_err(|error| StoreError::Corrupt { what: "new signing key", source: error.into() });
     let material = store.key_material(KeyPurpose::IdentityJwt, make).await?;
-    let signers = material.iter().map(|bytes| Signer::from_pkcs8(bytes)).collect::<Result<Vec<_>, _>>()?;
-    if signers.is_empty() { Err(SigningError::Key.into()) } else { Ok(signers) }
+    Ok(material.iter().map(|bytes| Signer::from_pkcs8(bytes)).collect::<Result<Vec<_>, _>>()?)
 }

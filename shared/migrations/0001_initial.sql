@@ -65,6 +65,8 @@ CREATE TABLE users (
     PRIMARY KEY (workspace_id, id)
 );
 CREATE UNIQUE INDEX users_user_name ON users (workspace_id, user_name_key);
+-- A password sign-in names no workspace; only who has a password is found so.
+CREATE INDEX users_by_password_name ON users (user_name_key) WHERE login_method = 'password';
 CREATE UNIQUE INDEX users_external_id ON users (workspace_id, external_id);
 
 CREATE TABLE user_emails (

@@ -70,8 +70,10 @@ pub struct Runtime {
     pub road: Road,
     /// The program's tasks.
     pub tasks: TaskTracker,
-    /// Tells the tasks to stop.
+    /// Tells the program to finish what has begun.
     pub stop: CancellationToken,
+    /// Ends what the last requests still need: the subscription, the watch over the gateways.
+    closing: CancellationToken,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -90,24 +92,25 @@ impl Runtime {
     ) -> Result<Self, StartError> {
         let store = open_store(&config, clock.clone())?;
         await_schema(&store, schema, &stop).await?;
-        let tasks = TaskTracker::new();
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let record_key = RecordKey::new(store.keys(KeyPurpose::SessionRecord).await?)?;
         let (bus, sessions): (Arc<dyn Bus>, Arc<dyn SessionStore>) = match &config.redis {
             Some(redis) => {
                 let link = RedisLink::new(redis.url.expose_secret(), clock.clone())?;
                 let key = bus_key(&store).await?;
-                let bus = RedisBus::start(link.clone(), &redis.prefix, key, &tasks, stop.clone());
+                let bus = RedisBus::start(link.clone(), &redis.prefix, key, &tasks, closing.clone());
                 (bus, Arc::new(RedisSessions::new(link, &redis.prefix, record_key, clock.clone())))
             }
             None => (Arc::new(LocalBus::new(LOCAL_CAPACITY)), Arc::new(SqlSessions::new(store.clone(), record_key))),
         };
-        let road = Road::start(store.clone(), bus.clone(), clock.clone(), tasks.clone(), &stop);
-        Ok(Self { config, clock, store, bus, sessions, road, tasks, stop })
+        let road = Road::start(store.clone(), bus.clone(), clock.clone(), tasks.clone(), &closing);
+        Ok(Self { config, clock, store, bus, sessions, road, tasks, stop, closing })
     }
 
     /// Stops the tasks and closes the database, after what is under way.
     pub async fn close(&self) {
         self.stop.cancel();
+        self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.store.close().await;

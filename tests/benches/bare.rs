@@ -1,9 +1,17 @@
 //! The bare parts that ours are held against, each a process of its own: a server that answers 200 and does nothing, and an
 //! inserter of single durable rows. This binary starts itself in these roles.
 
-use std::{path::Path, sync::Arc, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::{Router, extract::{Query, State}, routing::get};
+use axum::{
+    Router,
+    extract::{Query, State},
+    routing::get,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use lockstep_shared::http::serve::{ServeOptions, serve};
 use lockstep_tests::harness::{

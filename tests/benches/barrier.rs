@@ -46,7 +46,11 @@ struct Person {
 /// Measures.
 pub(crate) async fn run() -> Result<(), Failure> {
     let bench = Bench::start().await?;
-    say(&format!("\nbarrier: {} gateways, PostgreSQL, Redis, load average {}", bench.installation.gateways.len(), load_average()));
+    say(&format!(
+        "\nbarrier: {} gateways, PostgreSQL, Redis, load average {}",
+        bench.installation.gateways.len(),
+        load_average()
+    ));
     let _on_load_core = OnLoadCore::new()?;
     bench.installation.pin().await?;
     bench.one_after_the_other().await?;

@@ -65,7 +65,8 @@ pub(crate) fn processor_time(processes: &[u32]) -> Result<Duration, Failure> {
     for process in processes {
         // utime, stime, cutime, cstime: proc_pid_stat(5), fields 14 to 17. One that ends meanwhile counts among its parent's.
         let members = family(*process)?.into_iter().filter_map(|member| fields(member).ok());
-        ticks += members.flat_map(|fields| fields.into_iter().skip(13).take(4)).map(|field| field.parse().unwrap_or(0)).sum::<u32>();
+        ticks +=
+            members.flat_map(|fields| fields.into_iter().skip(13).take(4)).map(|field| field.parse().unwrap_or(0)).sum::<u32>();
     }
     Ok(TICK * ticks)
 }

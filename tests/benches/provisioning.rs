@@ -1,7 +1,13 @@
 //! Provisioning: users created and changed over SCIM by eight clients, against single rows inserted durably into the same
 //! database by as many. Servers on one core, clients on the other.
 
-use std::{sync::{Arc, atomic::{AtomicU64, Ordering}}, time::{Duration, Instant}};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use lockstep_tests::{harness::scim::Scim, world::text};

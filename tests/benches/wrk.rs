@@ -2,7 +2,11 @@
 //! none of an error's status, none lost, and all of the one size that the expected answer has. (wrk itself takes a redirect
 //! for a success.)
 
-use std::{fs, path::{Path, PathBuf}, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{Failure, figures::number, machine::LOAD};
 

@@ -6,18 +6,24 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream};
-use http::StatusCode;
-use lockstep_tests::world::{Person, Shape, World};
-use tokio::task::JoinSet;
+use http::{HeaderValue, Method, StatusCode, header::IF_MATCH};
+use lockstep_tests::{
+    harness::eventually,
+    world::{Person, Shape, World},
+};
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::timeout};
 
 /// Writers that deactivate side by side.
 const WRITERS: usize = 16;
 /// Clients that ask about sessions all the while.
 const CLIENTS: usize = 6;
+/// When a provider that loses its answer hangs up.
+const HANG_UP_AFTER: Duration = Duration::from_millis(300);
 
 /// Somebody who is signed in, and when the provider heard that they are out.
 struct Watched {
@@ -179,7 +185,7 @@ async fn i1_a_repetition_after_a_lost_answer_waits_as_the_first_did() {
 
     // The second gateway stands still, so the first request has to wait it out; its caller hangs up meanwhile.
     world.gateways[1].pause().await.unwrap();
-    let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), world.deactivate(&person)).await;
+    let given_up = timeout(HANG_UP_AFTER, world.deactivate(&person)).await;
     assert!(given_up.is_err(), "the first request waits for the gateway that stands still");
     let answer = world.deactivate(&person).await.unwrap();
     world.gateways[1].resume().unwrap();
@@ -188,4 +194,83 @@ async fn i1_a_repetition_after_a_lost_answer_waits_as_the_first_did() {
     assert_eq!(answer.status, StatusCode::OK);
     assert!(!after.status.is_success(), "a gateway that wakes up does not let them in: {}", after.status);
     assert_eq!(asker.ask(0, 0, &cookie).await.unwrap().status, StatusCode::UNAUTHORIZED);
+}
+
+/// A write about somebody who is out already, and what it is refused with.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    StaleVersion,
+    InvalidValue,
+    TakenName,
+    PatchAfterDelete,
+    DeleteTwice,
+}
+
+impl Refused {
+    const ALL: [Self; 5] =
+        [Self::StaleVersion, Self::InvalidValue, Self::TakenName, Self::PatchAfterDelete, Self::DeleteTwice];
+
+    /// The write that takes the access away, whose answer is lost.
+    async fn lose_the_first_answer(self, world: &World, person: &Person) {
+        let path = format!("/Users/{}", person.id);
+        let given_up = match self {
+            Self::PatchAfterDelete | Self::DeleteTwice => timeout(HANG_UP_AFTER, world.scim.delete(&path)).await.is_err(),
+            Self::StaleVersion | Self::InvalidValue | Self::TakenName => {
+                timeout(HANG_UP_AFTER, world.deactivate(person)).await.is_err()
+            }
+        };
+        assert!(given_up, "{self:?}: the first request waits for the gateway that stands still");
+    }
+
+    async fn send(self, world: &World, person: &Person, other: &Person) -> StatusCode {
+        let (path, scim) = (format!("/Users/{}", person.id), &world.scim);
+        let patch = |value: Value| json!({ "Operations": [{ "op": "replace", "path": "active", "value": value }] });
+        let answer = match self {
+            Self::StaleVersion => {
+                let stale = [(IF_MATCH, HeaderValue::from_static("W/\"1\""))].into_iter().collect();
+                scim.send(Method::PATCH, &path, stale, Some(&patch(json!(false)))).await
+            }
+            Self::InvalidValue => scim.patch(&path, &patch(json!("perhaps"))).await,
+            Self::TakenName => scim.put(&path, &json!({ "userName": other.email, "active": false })).await,
+            Self::PatchAfterDelete => scim.patch(&path, &patch(json!(false))).await,
+            Self::DeleteTwice => scim.delete(&path).await,
+        };
+        answer.unwrap().status
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::StaleVersion => StatusCode::PRECONDITION_FAILED,
+            Self::InvalidValue => StatusCode::BAD_REQUEST,
+            Self::TakenName => StatusCode::CONFLICT,
+            Self::PatchAfterDelete | Self::DeleteTwice => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_a_refusal_too_waits_until_whom_an_earlier_request_ended_is_out() {
+    let mut world = World::start(Shape { gateways: 2, ..Shape::default() }).await.unwrap();
+    let witness = world.person("witness").await.unwrap();
+    let watching = world.sign_in(&witness).await.unwrap();
+    let (watching, asker) = (world.cookie(&watching).unwrap(), Asker::new(&world));
+
+    for refused in Refused::ALL {
+        let person = world.person(&format!("{refused:?}").to_lowercase()).await.unwrap();
+        let agent = world.sign_in(&person).await.unwrap();
+        let cookie = world.cookie(&agent).unwrap();
+        assert_eq!(asker.ask(1, 0, &cookie).await.unwrap().status, StatusCode::OK, "{refused:?}");
+
+        world.gateways[1].pause().await.unwrap();
+        refused.lose_the_first_answer(&world, &person).await;
+        let status = refused.send(&world, &person, &witness).await;
+        world.gateways[1].resume().unwrap();
+        let after = asker.ask(1, 0, &cookie).await.unwrap();
+
+        assert_eq!(status, refused.status(), "{refused:?}");
+        assert!(!after.status.is_success(), "{refused:?}: answered, but a gateway still let them in: {}", after.status);
+        // The gateway serves again before the next one.
+        let is_back = async || (asker.ask(1, 0, &watching).await?.status == StatusCode::OK).then_some(());
+        eventually("the gateway serving again", Duration::from_secs(10), is_back).await.unwrap();
+    }
 }

@@ -1,42 +1,100 @@
 //! The forward-auth oracle and its companions: 200, 401, 403, 503 for a front that asks about a request; who somebody is, for
 //! a page that asks; the keys of the identity JWT. Never a redirect, never a cookie.
 
+use std::net::SocketAddr;
+
 use axum::{
     Extension, Json,
-    extract::{RawQuery, State},
+    extract::{ConnectInfo, Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use lockstep_shared::{http::client_addr::Client, id::WorkspaceId};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use lockstep_shared::{
+    http::{
+        client_addr::{Ambiguous, Client, TrustedProxies, client_of},
+        layers::{Observation, observe_decision},
+    },
+    id::WorkspaceId,
+};
 use serde_json::json;
 
 use super::decision::{Allowed, Narrow, Refused};
-use crate::state::Gateway;
+use crate::{pages::in_place_of_a_panic, state::Gateway};
 
 const REASON: HeaderName = HeaderName::from_static("x-lockstep-reason");
 const LOGIN: HeaderName = HeaderName::from_static("x-lockstep-login");
 /// What proxies put the URL of the request in that they ask about. It plays no part in the decision; one that nobody could parse
 /// is refused all the same (CVE-2021-32637).
 const ORIGINAL: [HeaderName; 2] = [HeaderName::from_static("x-original-url"), HeaderName::from_static("x-original-uri")];
+/// As many headers as an answer that lets a request pass has, at the most; to make room once.
+const MOST_HEADERS: usize = 16;
 /// How soon to ask again when nothing can be known.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
+/// Where fronts ask.
+pub const AUTH: &str = "/oauth2/auth";
+
+/// What the oracle needs. It is asked at every click of everybody, so it is mounted without layers and does their work itself.
+#[derive(Debug, Clone)]
+pub struct Oracle {
+    gateway: Gateway,
+    trusted: TrustedProxies,
+}
+
+impl Oracle {
+    /// The oracle of a gateway.
+    #[must_use]
+    pub fn new(gateway: Gateway, trusted: TrustedProxies) -> Self {
+        Self { gateway, trusted }
+    }
+
+    async fn decide(&self, peer: SocketAddr, Parts { uri, headers, .. }: &Parts) -> Result<Response, NotPassed> {
+        let client = client_of(peer.ip(), uri, headers, &self.trusted)?;
+        let query = uri.query().unwrap_or_default();
+        let narrow = narrow(query).filter(|_| original_is_sound(headers)).ok_or(NotPassed::Malformed)?;
+        let app = self.gateway.apps.of(&client.host).ok_or(NotPassed::UnknownHost)?;
+        let allowed = self.gateway.decide(app, headers, &narrow).await?;
+        Ok(passed(&allowed))
+    }
+}
+
+/// Why a request that a front asks about does not pass.
+#[derive(Debug)]
+enum NotPassed {
+    Ambiguous(Ambiguous),
+    Malformed,
+    UnknownHost,
+    Refused(Refused),
+}
+
+impl From<Ambiguous> for NotPassed {
+    fn from(ambiguous: Ambiguous) -> Self {
+        Self::Ambiguous(ambiguous)
+    }
+}
+
+impl From<Refused> for NotPassed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 /// Whether the request that a front asks about may pass.
-pub async fn auth(
-    State(gateway): State<Gateway>,
-    Extension(client): Extension<Client>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let Some(narrow) = narrow(query.as_deref().unwrap_or_default()).filter(|_| original_is_sound(&headers)) else {
-        return plain(StatusCode::BAD_REQUEST, "malformed");
-    };
-    let Some(app) = gateway.apps.of(&client.host) else {
-        return plain(StatusCode::NOT_FOUND, "unknown_host");
-    };
-    match gateway.decide(app, &headers, &narrow).await {
-        Ok(allowed) => passed(&allowed),
-        Err(refused) => refusal(&refused),
+pub async fn auth(State(oracle): State<Oracle>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+    let observation = Observation { panic_answer: in_place_of_a_panic, is_quiet: true };
+    let (head, _) = request.into_parts();
+    observe_decision(observation, &head.method, AUTH, oracle.decide(peer, &head), not_passed).await
+}
+
+fn not_passed(why: NotPassed) -> Response {
+    match why {
+        NotPassed::Ambiguous(ambiguous) => {
+            tracing::info!(reason = %ambiguous, "refused a request with an ambiguous head: {ambiguous}");
+            ambiguous.into_response()
+        }
+        NotPassed::Malformed => plain(StatusCode::BAD_REQUEST, "malformed"),
+        NotPassed::UnknownHost => plain(StatusCode::NOT_FOUND, "unknown_host"),
+        NotPassed::Refused(refused) => refusal(&refused),
     }
 }
 
@@ -79,6 +137,7 @@ pub async fn jwks(State(gateway): State<Gateway>) -> Response {
 fn passed(allowed: &Allowed) -> Response {
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
+    headers.reserve(MOST_HEADERS);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(block) = &allowed.live.headers {
         for (name, value) in block.iter(allowed.jwt.as_ref()) {

@@ -107,9 +107,13 @@ impl Keeper {
                 pruned_at = self.clock.boot();
                 self.marks.prune(self.clock.now().minus(self.longest_session * 2));
             }
+            let sooner = async {
+                // After a failure it rests, however many requests want a renewal.
+                if complained { std::future::pending().await } else { self.lease.wanted().await }
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.lease.wanted() => {}
+                () = sooner => {}
                 () = drained.cancelled() => break,
             }
         }

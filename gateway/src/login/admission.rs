@@ -47,9 +47,9 @@ impl Admission {
 async fn end_presented(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Stop> {
     let Some(presented) = gateway.issuer.keys.read(headers) else { return Ok(()) };
     match gateway.guard.check_session(&presented.workspace, &presented.id()).await {
-        // What cannot be known is ended all the same.
-        Ok(_) | Err(NotIn::Doubt(_)) => {}
-        Err(NotIn::NoSession | NotIn::Ended(_) | NotIn::RunOut) => return Ok(()),
+        // What cannot be known is ended all the same, and what the session store has lost: another gateway may hold it in memory.
+        Ok(_) | Err(NotIn::Doubt(_) | NotIn::NoSession) => {}
+        Err(NotIn::Ended(_) | NotIn::RunOut) => return Ok(()),
     }
     let Presented { workspace, secret } = presented;
     let scope = Scope::Session { id: secret.id() };

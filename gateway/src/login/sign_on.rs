@@ -41,7 +41,7 @@ pub(super) async fn sign_on(
     let fields = Fields::read(query.unwrap_or_default().as_bytes(), &PARAMETERS)?;
     let place = if fields.get("rd").is_some() { "rd" } else { "target_link_uri" };
     let rd = fields.return_to(place, &gateway.origins);
-    // design.md 3.2: before anything that the session will rest on.
+    // Before anything that the session will rest on: whatever is taken away after this ends it at birth.
     let mint = gateway.mint().await?;
     let workspace = gateway.open_workspace(&workspace).await?;
     // Whoever names a connection or a person wants to sign in as that, whoever they are now.

@@ -85,15 +85,15 @@ async fn end(gateway: &Gateway, presented: &Presented) -> Result<Option<Session>
     let workspace = &presented.workspace;
     let session = match gateway.guard.check_session(workspace, &presented.id()).await {
         Ok(live) => Some(live.session.clone()),
-        // That it cannot be known now whether it lives is no reason not to end it.
-        Err(Denied::Doubt(_)) => None,
+        // That it cannot be known now whether it lives is no reason not to end it. Neither is that the session store has lost it: another
+        // gateway may hold it in memory.
+        Err(Denied::Doubt(_) | Denied::NoSession | Denied::RunOut) => None,
         Err(Denied::Ended(session)) => {
             // The answer to the sign-out that ended it may have been lost: nobody hears "signed out" before it is true.
             let head = gateway.store.head().await?;
             gateway.road.settle(workspace, Settlement::of_earlier(head.seq)).await?;
             return Ok(Some(*session));
         }
-        Err(Denied::NoSession | Denied::RunOut) => return Ok(None),
     };
     let scope = Scope::Session { id: presented.id() };
     let settlement = gateway.store.revoke(Draft::end(workspace, vec![scope], "session.signed_out")).await?;

@@ -207,8 +207,10 @@ impl Watermarks {
     /// newest that is forgotten, so that whatever it would have ended is dead by the floor.
     pub fn prune(&self, before: Timestamp) {
         self.write(|index| {
-            let old = |mark: &Mark| mark.at < before;
-            let newest = index.ended.values().chain(index.changed.values()).filter(|mark| old(mark)).map(|mark| mark.seq).max();
+            let marks = || index.ended.values().chain(index.changed.values());
+            // One writer's clock may be far behind: what it wrote does not lift the floor over rows that are young.
+            let youngest_floor = marks().filter(|mark| mark.at >= before).map(|mark| mark.seq).min().unwrap_or(Seq(i64::MAX));
+            let newest = marks().map(|mark| mark.seq).filter(|seq| *seq < youngest_floor).max();
             let (Some(newest), Some(log)) = (newest, &mut index.log) else { return };
             log.floor = log.floor.max(newest);
             let floor = log.floor;
@@ -350,6 +352,19 @@ mod tests {
     fn before_the_log_is_known_and_in_another_incarnation_nobody_is_alive() {
         assert_eq!(verdict(&Watermarks::default(), 9, 9, &[]), Verdict::Ended);
         assert_eq!(begun().verdict(&generation('b'), Seq(9), Seq(9), &[]), Verdict::Ended);
+    }
+
+    #[test]
+    fn a_row_of_a_clock_that_is_behind_prunes_nothing_young() {
+        let marks = begun();
+        marks.apply(&row(1, RevocationKind::End, Some(acme()), Scope::User { id: UserId::new() }));
+        let late = Revocation { at: Timestamp(0), ..row(2, RevocationKind::End, Some(acme()), Scope::User { id: UserId::new() }) };
+        marks.apply(&late);
+
+        marks.prune(Timestamp(500));
+
+        assert_eq!(marks.len(), 2);
+        assert_eq!(verdict(&marks, 0, 0, &[Scope::User { id: UserId::new() }]), Verdict::Alive);
     }
 
     #[test]

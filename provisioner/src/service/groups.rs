@@ -110,20 +110,13 @@ impl ScimService {
 
     /// RFC 7644, section 3.6.
     pub(super) async fn delete_group(&self, caller: &Caller, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
-        let (workspace, id) = (&caller.workspace.id, group_id(id)?);
-        if let Some(group) = self.store.group(workspace, &id).await? {
-            wanted.permit(group.version)?;
-        }
-        match self.store.delete_group(workspace, &id, &caller.actor()).await? {
+        let (workspace, permit) = (&caller.workspace.id, |group: &Group| wanted.permit(group.version));
+        match self.store.delete_group_if(workspace, &group_id(id)?, &caller.actor(), permit).await? {
             GroupDeletion::Now(settlement) => {
                 self.road.settle(workspace, settlement).await?;
                 Ok(Answer::Done { etag: None })
             }
-            GroupDeletion::Before(settlement) => {
-                self.road.settle(workspace, settlement).await?;
-                Err(ScimError::NotFound.into())
-            }
-            GroupDeletion::Never => Err(ScimError::NotFound.into()),
+            GroupDeletion::Before(_) | GroupDeletion::Never => Err(ScimError::NotFound.into()),
         }
     }
 
@@ -189,7 +182,7 @@ impl ScimService {
     }
 }
 
-fn group_id(text: &str) -> Result<GroupId, ScimError> {
+pub(super) fn group_id(text: &str) -> Result<GroupId, ScimError> {
     GroupId::parse(text).map_err(|_| ScimError::NotFound)
 }
 

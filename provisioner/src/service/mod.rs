@@ -32,12 +32,12 @@ use self::{
     answer::Answer,
     caller::{Caller, Door},
     failure::Failure,
-    groups::Groups,
+    groups::{Groups, group_id},
     linger::drop_rest,
     listing::{PAGES, list, list_both},
     request::{Preconditions, Query, body},
     target::Target,
-    users::Users,
+    users::{Users, user_id},
 };
 use crate::scim::{
     Profile, ResourceKind, SchemaSet, ScimError,
@@ -127,39 +127,63 @@ impl ScimService {
         let path = segments.collect::<Vec<_>>().join("/");
         let target = Target::parse(&path).ok_or(ScimError::NotFound)?;
         target.check(&parts.method)?;
+        match (self.carry_out(&caller, &target, parts, content).await, &target) {
+            (Err(Failure::Told(error)), Target::Resource(kind, id)) if !parts.method.is_safe() => {
+                self.settle_earlier(&caller, *kind, id).await?;
+                Err(error.into())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// The answer to an earlier request may have been lost, and this one be refused because that one was carried out: nobody hears
+    /// of somebody without access, in whatever words, before they are out everywhere.
+    async fn settle_earlier(&self, caller: &Caller, kind: ResourceKind, id: &str) -> Result<(), Failure> {
+        let workspace = &caller.workspace.id;
+        let settlement = match (kind, user_id(id), group_id(id)) {
+            (ResourceKind::User, Ok(id), _) => self.store.end_of_user(workspace, &id).await?,
+            (ResourceKind::Group, _, Ok(id)) => self.store.end_of_group(workspace, &id).await?,
+            // An id that could not be one of ours is nobody's.
+            (ResourceKind::User, Err(_), _) | (ResourceKind::Group, _, Err(_)) => return Ok(()),
+        };
+        self.road.settle(workspace, settlement).await?;
+        Ok(())
+    }
+
+    async fn carry_out(&self, caller: &Caller, target: &Target<'_>, parts: &Parts, content: &mut Body) -> Result<Answer, Failure> {
         let (query, wanted) = (Query::parse(parts.uri.query().unwrap_or_default()), Preconditions::of(&parts.headers));
-        match (&parts.method, target) {
+        match (&parts.method, *target) {
             (&Method::POST, Target::Search(kind)) => {
                 let query = Query::from_search(&body(&parts.headers, content).await?)?;
-                self.search(&caller, kind, &query).await
+                self.search(caller, kind, &query).await
             }
             (&Method::POST, Target::Collection(kind)) => {
                 let body = body(&parts.headers, content).await?;
                 match kind {
-                    ResourceKind::User => self.create_user(&caller, &query, body).await,
-                    ResourceKind::Group => self.create_group(&caller, &query, body).await,
+                    ResourceKind::User => self.create_user(caller, &query, body).await,
+                    ResourceKind::Group => self.create_group(caller, &query, body).await,
                 }
             }
             (&Method::PUT, Target::Resource(kind, id)) => {
                 let body = body(&parts.headers, content).await?;
                 match kind {
-                    ResourceKind::User => self.put_user(&caller, &query, id, &wanted, body).await,
-                    ResourceKind::Group => self.put_group(&caller, &query, id, &wanted, body).await,
+                    ResourceKind::User => self.put_user(caller, &query, id, &wanted, body).await,
+                    ResourceKind::Group => self.put_group(caller, &query, id, &wanted, body).await,
                 }
             }
             (&Method::PATCH, Target::Resource(kind, id)) => {
                 let body = body(&parts.headers, content).await?;
                 match kind {
-                    ResourceKind::User => self.patch_user(&caller, &query, id, &wanted, body).await,
-                    ResourceKind::Group => self.patch_group(&caller, &query, id, &wanted, body).await,
+                    ResourceKind::User => self.patch_user(caller, &query, id, &wanted, body).await,
+                    ResourceKind::Group => self.patch_group(caller, &query, id, &wanted, body).await,
                 }
             }
-            (&Method::DELETE, Target::Resource(ResourceKind::User, id)) => self.delete_user(&caller, id, &wanted).await,
-            (&Method::DELETE, Target::Resource(ResourceKind::Group, id)) => self.delete_group(&caller, id, &wanted).await,
-            (_, Target::Resource(ResourceKind::User, id)) => self.get_user(&caller, &query, id, &wanted).await,
-            (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(&caller, &query, id, &wanted).await,
-            (_, Target::Collection(kind)) => self.search(&caller, Some(kind), &query).await,
-            (_, discovery) => self.discover(&caller, &discovery, &query),
+            (&Method::DELETE, Target::Resource(ResourceKind::User, id)) => self.delete_user(caller, id, &wanted).await,
+            (&Method::DELETE, Target::Resource(ResourceKind::Group, id)) => self.delete_group(caller, id, &wanted).await,
+            (_, Target::Resource(ResourceKind::User, id)) => self.get_user(caller, &query, id, &wanted).await,
+            (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(caller, &query, id, &wanted).await,
+            (_, Target::Collection(kind)) => self.search(caller, Some(kind), &query).await,
+            (_, discovery) => self.discover(caller, &discovery, &query),
         }
     }
 

@@ -5,7 +5,7 @@ use http::Method;
 use crate::scim::{ResourceKind, ScimError};
 
 /// What a path below a workspace's base URL names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target<'p> {
     /// All resources of a type.
     Collection(ResourceKind),

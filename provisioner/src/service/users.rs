@@ -1,5 +1,5 @@
 //! `/Users`: each handler is a paragraph of RFC 7644, section 3. Whatever leaves a person without access is answered only after
-//! the barrier.
+//! the barrier; for what is refused, the dispatch sees to it.
 
 use std::collections::HashMap;
 
@@ -90,22 +90,15 @@ impl ScimService {
         .await
     }
 
-    /// RFC 7644, section 3.6. Repeating it answers 404, but not before the person is out everywhere.
+    /// RFC 7644, section 3.6.
     pub(super) async fn delete_user(&self, caller: &Caller, id: &str, wanted: &Preconditions) -> Result<Answer, Failure> {
-        let (workspace, id) = (&caller.workspace.id, user_id(id)?);
-        if let Some(user) = self.store.user(workspace, &id).await? {
-            wanted.permit(user.version)?;
-        }
-        match self.store.delete_user(workspace, &id, &caller.actor()).await? {
+        let (workspace, permit) = (&caller.workspace.id, |user: &User| wanted.permit(user.version));
+        match self.store.delete_user_if(workspace, &user_id(id)?, &caller.actor(), permit).await? {
             Deletion::Now(settlement) => {
                 self.road.settle(workspace, settlement).await?;
                 Ok(Answer::Done { etag: None })
             }
-            Deletion::Before(settlement) => {
-                self.road.settle(workspace, settlement).await?;
-                Err(ScimError::NotFound.into())
-            }
-            Deletion::Never => Err(ScimError::NotFound.into()),
+            Deletion::Before(_) | Deletion::Never => Err(ScimError::NotFound.into()),
         }
     }
 
@@ -141,7 +134,7 @@ impl ScimService {
 }
 
 /// An id that could not be one of ours names nothing.
-fn user_id(text: &str) -> Result<UserId, ScimError> {
+pub(super) fn user_id(text: &str) -> Result<UserId, ScimError> {
     UserId::parse(text).map_err(|_| ScimError::NotFound)
 }
 

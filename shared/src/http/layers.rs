@@ -12,7 +12,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
         X_FRAME_OPTIONS,
@@ -75,6 +75,34 @@ pub fn observe(router: Router, observation: Observation) -> Router {
     router.layer(from_fn_with_state(observation, observed))
 }
 
+/// Does for one handler what [`observe`] does for a router, at a fraction of its price: for an answer that is given at every
+/// click, from memory. It is called by the handler instead of being laid around it, and makes no span where nothing is logged:
+/// for a decision that lets a request pass. Whatever `refuse` logs stands in the span.
+pub async fn observe_decision<R>(
+    observation: Observation,
+    method: &Method,
+    route: &'static str,
+    decision: impl Future<Output = Result<Response, R>>,
+    refuse: impl FnOnce(R) -> Response,
+) -> Response {
+    let (id, started) = (RequestId::new(), Instant::now());
+    let decided = AssertUnwindSafe(decision).catch_unwind().await;
+    let response = match decided {
+        Ok(Ok(passed)) if observation.is_quiet && !tracing::enabled!(tracing::Level::DEBUG) => passed,
+        decided => {
+            let span = tracing::info_span!("request", request.id = %id, http.method = %method, http.route = route);
+            let response = match decided {
+                Ok(Ok(passed)) => passed,
+                Ok(Err(refused)) => span.in_scope(|| refuse(refused)),
+                Err(_) => (observation.panic_answer)(id),
+            };
+            log(&span, response.status(), started, observation.is_quiet);
+            response
+        }
+    };
+    stamped(response, id)
+}
+
 async fn observed(State(observation): State<Observation>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new();
     request.headers_mut().remove(REQUEST_ID);
@@ -93,7 +121,11 @@ async fn observed(State(observation): State<Observation>, mut request: Request, 
     let mut response = answer.unwrap_or_else(|_| (observation.panic_answer)(id));
     log(&span, response.status(), started, observation.is_quiet);
     response.extensions_mut().insert(id);
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    stamped(response, id)
+}
+
+fn stamped(mut response: Response, id: RequestId) -> Response {
+    if let Ok(value) = HeaderValue::from_str(id.0.hyphenated().encode_lower(&mut Uuid::encode_buffer())) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
@@ -251,6 +283,42 @@ mod tests {
 
         assert_eq!(parts.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body, format!("internal error, request {}\n", parts.headers["x-request-id"].to_str().unwrap()));
+    }
+
+    async fn decide(decision: impl Future<Output = Result<Response, StatusCode>>) -> Response {
+        let observation = Observation { is_quiet: true, ..Observation::default() };
+        observe_decision(observation, &Method::GET, "/auth", decision, IntoResponse::into_response).await
+    }
+
+    #[tokio::test]
+    async fn every_decision_has_an_id_and_a_panic_is_none() {
+        let passed = decide(async { Ok(StatusCode::OK.into_response()) }).await;
+        let refused = decide(async { Err(StatusCode::UNAUTHORIZED) }).await;
+        let panicked = decide(async { panic!("a secret") }).await;
+
+        let statuses = [&passed, &refused, &panicked].map(|answer| answer.status().as_u16());
+        assert_eq!(statuses, [200, 401, 500]);
+        let ids = [passed, refused, panicked].map(|answer| answer.headers()["x-request-id"].to_str().unwrap().to_owned());
+        assert!(ids.iter().all(|id| Uuid::try_parse(id).unwrap().get_version_num() == 7) && ids[0] != ids[1], "{ids:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_logged_with_its_id_and_what_passes_is_not() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+        let info = tracing_subscriber::filter::LevelFilter::INFO;
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer).with(info));
+
+        decide(async { Ok(StatusCode::OK.into_response()) }).await;
+        let passed = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let refused = decide(async { Err(StatusCode::SERVICE_UNAVAILABLE) }).await;
+
+        assert_eq!(passed, "");
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&event["message"], &event["span"]["http.route"]), (&"answered 503".into(), &"/auth".into()));
+        assert_eq!(event["span"]["request.id"], refused.headers()["x-request-id"].to_str().unwrap());
     }
 
     #[tokio::test]

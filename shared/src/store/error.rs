@@ -40,6 +40,17 @@ pub enum EditError<E> {
     Refused(E),
 }
 
+impl EditError<std::convert::Infallible> {
+    /// The store's error, where the caller has no rule that could refuse.
+    #[must_use]
+    pub fn unrefused(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Refused(never) => match never {},
+        }
+    }
+}
+
 impl<E> From<sqlx::Error> for EditError<E> {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())

@@ -57,6 +57,10 @@ const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = 
 const DELETE: &str = "DELETE FROM groups WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO group_tombstones (workspace_id, id, changed_seq, deleted_at) VALUES ($1, $2, $3, $4)";
+const CHANGED: &str = "
+    SELECT changed_seq FROM groups WHERE workspace_id = $1 AND id = $2
+    UNION ALL
+    SELECT changed_seq FROM group_tombstones WHERE workspace_id = $1 AND id = $2";
 const TOMBSTONE: &str = "SELECT changed_seq FROM group_tombstones WHERE workspace_id = $1 AND id = $2";
 
 /// More people than this in one change are named by their workspace instead: each of its sessions reads its person again.
@@ -206,8 +210,26 @@ impl Store {
         Ok((after, settlement))
     }
 
+    /// What every answer about this group has to wait for, a refusal too: that its members' sessions know what was taken from them.
+    pub async fn end_of_group(&self, workspace: &WorkspaceId, id: &GroupId) -> Result<Settlement, StoreError> {
+        let row = sqlx::query(CHANGED).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
+        let changed = row.map(|row| Columns::of(&row, "group").number("changed_seq")).transpose()?;
+        Ok(Settlement::of_earlier(Seq(changed.unwrap_or_default())))
+    }
+
     /// Deletes a group and its memberships.
     pub async fn delete_group(&self, workspace: &WorkspaceId, id: &GroupId, actor: &Actor) -> Result<GroupDeletion, StoreError> {
+        self.delete_group_if(workspace, id, actor, |_| Ok(())).await.map_err(EditError::unrefused)
+    }
+
+    /// The same, if `permit` says so of the record as it is.
+    pub async fn delete_group_if<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &GroupId,
+        actor: &Actor,
+        permit: impl FnOnce(&Group) -> Result<(), E>,
+    ) -> Result<GroupDeletion, EditError<E>> {
         let mut tx = self.begin().await?;
         let before = match lock(&mut tx, workspace, id).await {
             Ok(before) => before,
@@ -217,8 +239,9 @@ impl Store {
                 let changed = Seq(Columns::of(&grave, "tombstone").number("changed_seq")?);
                 return Ok(GroupDeletion::Before(Settlement::of_earlier(changed)));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
+        permit(&before).map_err(EditError::Refused)?;
         let touched: HashSet<String> = members::all(&mut tx, workspace, id).await?.into_iter().collect();
         for statement in [CLEAR_MEMBERS, CLEAR_MEMBERSHIPS, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;

@@ -37,7 +37,7 @@ const PASSWORD: &str = "SELECT hash FROM passwords WHERE workspace_id = $1 AND u
 const ACCOUNTS: &str = "
     SELECT u.workspace_id, u.id, p.hash FROM users u
     JOIN passwords p ON p.workspace_id = u.workspace_id AND p.user_id = u.id
-    WHERE u.user_name_key = $1 ORDER BY u.workspace_id LIMIT 10";
+    WHERE u.user_name_key = $1 AND u.login_method = 'password' ORDER BY u.workspace_id LIMIT 10";
 
 /// An account that a password may open.
 #[derive(Clone, PartialEq, Eq)]

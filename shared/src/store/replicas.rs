@@ -14,7 +14,7 @@ use crate::{
 
 const JOIN: &str = "
     INSERT INTO gateways (id, state, lease_ms, beat, applied_generation, applied_seq, started_at)
-    VALUES ($1, 'joining', $2, 0, '', 0, $3)";
+    VALUES ($1, 'joining', $2, $3, '', 0, $3)";
 const BEAT: &str = "
     UPDATE gateways SET state = 'serving', beat = beat + 1, applied_generation = $2, applied_seq = $3 WHERE id = $1";
 const HEAD: &str = "SELECT generation, seq, tag, floor FROM rev_head WHERE id = 1";
@@ -59,7 +59,8 @@ pub enum Renewal {
 }
 
 impl Store {
-    /// Announces a gateway that is not answering yet.
+    /// Announces a gateway that is not answering yet. Its beats count on from the time: a row that is made anew under the same id
+    /// never shows a beat that somebody has seen standing still.
     pub async fn join_gateway(&self, id: &ReplicaId, lease: Duration) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;

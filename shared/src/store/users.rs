@@ -64,6 +64,10 @@ const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE workspace_id = $1
 const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
+const ENDED: &str = "
+    SELECT ended_seq FROM users WHERE workspace_id = $1 AND id = $2 AND active = 0
+    UNION ALL
+    SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
 const TOMBSTONE: &str = "SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
 
 /// A user to be created.
@@ -214,6 +218,13 @@ impl Store {
         Ok((after, settlement))
     }
 
+    /// What every answer about this user has to wait for, a refusal too: the end of the access of somebody who is left without it.
+    pub async fn end_of_user(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Settlement, StoreError> {
+        let row = sqlx::query(ENDED).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
+        let ended = row.map(|row| Columns::of(&row, "user").number("ended_seq")).transpose()?;
+        Ok(Settlement::of_earlier(Seq(ended.unwrap_or_default())))
+    }
+
     /// Changes how a person signs in; their sessions end.
     pub async fn set_login_method(
         &self,
@@ -244,16 +255,27 @@ impl Store {
 
     /// Deletes a user and everything by which they could come back; the audit trail stays.
     pub async fn delete_user(&self, workspace: &WorkspaceId, id: &UserId, actor: &Actor) -> Result<Deletion, StoreError> {
+        self.delete_user_if(workspace, id, actor, |_| Ok(())).await.map_err(EditError::unrefused)
+    }
+
+    /// The same, if `permit` says so of the record as it is.
+    pub async fn delete_user_if<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        actor: &Actor,
+        permit: impl FnOnce(&User) -> Result<(), E>,
+    ) -> Result<Deletion, EditError<E>> {
         let mut tx = self.begin().await?;
         match lock(&mut tx, workspace, id).await {
-            Ok(_) => {}
+            Ok(user) => permit(&user).map_err(EditError::Refused)?,
             Err(StoreError::NotFound(_)) => {
                 let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
                 let Some(grave) = grave else { return Ok(Deletion::Never) };
                 let ended = Seq(Columns::of(&grave, "tombstone").number("ended_seq")?);
                 return Ok(Deletion::Before(Settlement::of_earlier(ended)));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         // Invitations before passwords, in the order in which somebody who accepts one touches them.
         for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, DELETE] {

@@ -1,4 +1,4 @@
-//! The barrier's protocol (design.md, section 3) as a model that is explored whole: every order of steps of the database, the
+//! The barrier's protocol (deploy/decisions/barrier.md) as a model that is explored whole: every order of steps of the database, the
 //! provisioner that waits, the gateways with their leases, the doorbell and a browser that signs in. What judges in it is the
 //! product's own code; what is the model's own is the order of the steps, taken from `gateway/src/lease`, `gateway/src/session/guard.rs`
 //! and `shared/src/revoke`. Each known mistake is a mutant, and the model has to find it.

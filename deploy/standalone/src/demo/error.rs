@@ -15,8 +15,8 @@ pub enum DemoError {
     #[error(transparent)]
     Taken(#[from] Taken),
     /// The system has no ports to give.
-    #[error("no free port can be had: {0}")]
-    NoPort(#[source] io::Error),
+    #[error("no free port can be had")]
+    NoPort,
     /// There is no place for the database.
     #[error("no temporary folder can be made: {0}")]
     Folder(#[source] io::Error),
@@ -84,7 +84,7 @@ impl DemoError {
             ),
             Self::Folder(_) => "make room in the folder for temporary files, or name another one in TMPDIR".to_owned(),
             Self::Stopped => "start it again".to_owned(),
-            Self::NoPort(_)
+            Self::NoPort
             | Self::Randomness(_)
             | Self::Provider(_)
             | Self::Serve(_)

@@ -4,9 +4,15 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
+    ops::Range,
 };
 
+use lockstep_shared::secret::random;
+
 use super::DemoError;
+
+/// Below what systems give to outgoing connections, so that none of those takes a port before it is listened on.
+const FREE: Range<u16> = 17_000..32_000;
 
 /// Where everything listens, on loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +60,11 @@ impl Ports {
 
     /// Five ports that nobody has now.
     pub fn free() -> Result<Self, DemoError> {
-        // Held together, so that they are five.
-        let held: [TcpListener; 5] = [listen()?, listen()?, listen()?, listen()?, listen()?];
-        let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port()).map_err(DemoError::NoPort);
-        let [gateway, gateway_ops, provisioner, provisioner_ops, provider] = &held;
-        Ok(Self {
-            gateway: port(gateway)?,
-            gateway_ops: port(gateway_ops)?,
-            provisioner: port(provisioner)?,
-            provisioner_ops: port(provisioner_ops)?,
-            provider: port(provider)?,
-        })
+        let [high, low] = random::<2>().map_err(DemoError::Randomness)?;
+        let first = FREE.start + u16::from_be_bytes([high, low]) % (FREE.end - FREE.start);
+        let mut found = (first..FREE.end).chain(FREE.start..first).filter(|port| !is_taken(*port));
+        let mut next = || found.next().ok_or(DemoError::NoPort);
+        Ok(Self { gateway: next()?, gateway_ops: next()?, provisioner: next()?, provisioner_ops: next()?, provider: next()? })
     }
 
     /// Whether all of them can be had.
@@ -79,10 +79,6 @@ impl Ports {
         let taken: Vec<_> = named.into_iter().filter(|(port, _)| is_taken(*port)).collect();
         if taken.is_empty() { Ok(()) } else { Err(Taken(taken)) }
     }
-}
-
-fn listen() -> Result<TcpListener, DemoError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(DemoError::NoPort)
 }
 
 fn is_taken(port: u16) -> bool {
