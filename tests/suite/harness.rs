@@ -37,10 +37,7 @@ fn authorization_url(endpoint: &str) -> Url {
 
 /// A parameter of the answer that the browser carries back.
 fn parameter(callback: &Url, name: &str) -> Option<String> {
-    callback
-        .query_pairs()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+    callback.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// Redeems a code with the secret in the form; returns the status and the answer.

@@ -1,24 +1,24 @@
 //! The suite: one binary, one module per behaviour, every part real.
 
 #[cfg(test)]
-mod harness;
-#[cfg(test)]
-mod store;
-#[cfg(test)]
 mod barrier;
 #[cfg(test)]
 mod bus;
 #[cfg(test)]
-mod sessions;
+mod faults;
+#[cfg(test)]
+mod front;
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod scim;
 #[cfg(test)]
-mod model;
+mod sessions;
 #[cfg(test)]
-mod gateway;
-#[cfg(test)]
-mod front;
-#[cfg(test)]
-mod faults;
+mod store;

@@ -120,12 +120,16 @@ fn judge(people: &[Watched], seen: &[Seen], gateways: usize) {
         let answered = people[request.watched].answered.lock().unwrap().expect("everybody was deactivated");
         if request.status.is_success() && request.sent > answered {
             let late = request.sent - answered;
-            violations.push(format!("{} at gateway {} {late:?} after the answer", people[request.watched].person.login, request.gateway));
+            violations.push(format!(
+                "{} at gateway {} {late:?} after the answer",
+                people[request.watched].person.login, request.gateway
+            ));
         }
     }
     assert!(violations.is_empty(), "{} of {} requests: {violations:#?}", violations.len(), seen.len());
     for gateway in 0..gateways {
-        let of = |wanted: StatusCode| seen.iter().filter(|request| request.gateway == gateway && request.status == wanted).count();
+        let of =
+            |wanted: StatusCode| seen.iter().filter(|request| request.gateway == gateway && request.status == wanted).count();
         assert!(of(StatusCode::OK) > people.len(), "gateway {gateway} let people in before: {}", of(StatusCode::OK));
         assert!(of(StatusCode::UNAUTHORIZED) >= people.len(), "gateway {gateway} kept them out after");
     }
@@ -207,8 +211,7 @@ enum Refused {
 }
 
 impl Refused {
-    const ALL: [Self; 5] =
-        [Self::StaleVersion, Self::InvalidValue, Self::TakenName, Self::PatchAfterDelete, Self::DeleteTwice];
+    const ALL: [Self; 5] = [Self::StaleVersion, Self::InvalidValue, Self::TakenName, Self::PatchAfterDelete, Self::DeleteTwice];
 
     /// The write that takes the access away, whose answer is lost.
     async fn lose_the_first_answer(self, world: &World, person: &Person) {

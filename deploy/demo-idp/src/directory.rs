@@ -77,9 +77,7 @@ impl Person {
     /// Tells whether a `login_hint`, or what somebody typed, means this person.
     #[must_use]
     pub fn answers_to(&self, key: &str) -> bool {
-        self.id.as_str() == key
-            || is_same_name(&self.user_name, key)
-            || is_same_name(&self.email, key)
+        self.id.as_str() == key || is_same_name(&self.user_name, key) || is_same_name(&self.email, key)
     }
 }
 
@@ -126,12 +124,7 @@ impl Directory {
     /// Makes an empty directory; user names of added people end in the domain.
     #[must_use]
     pub fn new(company: &str, domain: &str) -> Self {
-        Self {
-            company: company.to_owned(),
-            domain: domain.to_owned(),
-            people: Vec::new(),
-            groups: Vec::new(),
-        }
+        Self { company: company.to_owned(), domain: domain.to_owned(), people: Vec::new(), groups: Vec::new() }
     }
 
     /// Reads the company's name.
@@ -166,53 +159,34 @@ impl Directory {
 
     /// Finds a person by object id, user name or e-mail address.
     pub fn find(&self, key: &str) -> Result<&Person, DirectoryError> {
-        self.people
-            .iter()
-            .find(|person| person.answers_to(key))
-            .ok_or_else(|| DirectoryError::NoPerson(key.to_owned()))
+        self.people.iter().find(|person| person.answers_to(key)).ok_or_else(|| DirectoryError::NoPerson(key.to_owned()))
     }
 
     /// Finds a group by object id or name.
     pub fn find_group(&self, key: &str) -> Result<&Group, DirectoryError> {
-        let found = self
-            .groups
-            .iter()
-            .find(|group| group.id.as_str() == key || is_same_name(&group.name, key));
+        let found = self.groups.iter().find(|group| group.id.as_str() == key || is_same_name(&group.name, key));
         found.ok_or_else(|| DirectoryError::NoGroup(key.to_owned()))
     }
 
     /// Reads the groups that a person is in.
     pub fn groups_of(&self, id: &PersonId) -> impl Iterator<Item = &Group> {
-        self.groups
-            .iter()
-            .filter(move |group| group.members.contains(id))
+        self.groups.iter().filter(move |group| group.members.contains(id))
     }
 
     /// Switches a person on or off.
     pub fn set_active(&mut self, id: &PersonId, active: bool) -> Result<(), DirectoryError> {
         let person = self.people.iter_mut().find(|person| person.id == *id);
-        person
-            .ok_or_else(|| DirectoryError::NoPerson(id.to_string()))?
-            .active = active;
+        person.ok_or_else(|| DirectoryError::NoPerson(id.to_string()))?.active = active;
         Ok(())
     }
 
     /// Puts a person into exactly these groups, and returns the groups that gained or lost the person.
-    pub fn set_groups(
-        &mut self,
-        id: &PersonId,
-        keys: &[String],
-    ) -> Result<Vec<GroupId>, DirectoryError> {
-        self.person(id)
-            .ok_or_else(|| DirectoryError::NoPerson(id.to_string()))?;
+    pub fn set_groups(&mut self, id: &PersonId, keys: &[String]) -> Result<Vec<GroupId>, DirectoryError> {
+        self.person(id).ok_or_else(|| DirectoryError::NoPerson(id.to_string()))?;
         let wanted = self.group_ids(keys)?;
         let mut changed = Vec::new();
         for group in &mut self.groups {
-            let is_changed = if wanted.contains(&group.id) {
-                group.members.insert(id.clone())
-            } else {
-                group.members.remove(id)
-            };
+            let is_changed = if wanted.contains(&group.id) { group.members.insert(id.clone()) } else { group.members.remove(id) };
             if is_changed {
                 changed.push(group.id.clone());
             }
@@ -226,11 +200,7 @@ impl Directory {
         let person = self.admit(new)?;
         let id = person.id.clone();
         self.people.push(person);
-        for group in self
-            .groups
-            .iter_mut()
-            .filter(|group| groups.contains(&group.id))
-        {
+        for group in self.groups.iter_mut().filter(|group| groups.contains(&group.id)) {
             group.members.insert(id.clone());
         }
         Ok(id)
@@ -245,9 +215,7 @@ impl Directory {
     }
 
     fn group_ids(&self, keys: &[String]) -> Result<BTreeSet<GroupId>, DirectoryError> {
-        keys.iter()
-            .map(|key| self.find_group(key).map(|group| group.id.clone()))
-            .collect()
+        keys.iter().map(|key| self.find_group(key).map(|group| group.id.clone())).collect()
     }
 
     fn admit(&self, new: &NewPerson) -> Result<Person, DirectoryError> {
@@ -256,39 +224,18 @@ impl Directory {
         }
         let given_name = name(&new.given_name, "the given name")?;
         let family_name = name(&new.family_name, "the family name")?;
-        let title = if new.title.trim().is_empty() {
-            String::new()
-        } else {
-            name(&new.title, "the title")?
-        };
+        let title = if new.title.trim().is_empty() { String::new() } else { name(&new.title, "the title")? };
         let user_name = match new.user_name.trim() {
-            "" => format!(
-                "{}.{}@{}",
-                ascii(&given_name),
-                ascii(&family_name),
-                self.domain
-            ),
+            "" => format!("{}.{}@{}", ascii(&given_name), ascii(&family_name), self.domain),
             given => given.to_owned(),
         };
         if !is_user_name(&user_name) {
             return Err(DirectoryError::BadUserName);
         }
-        if self
-            .people
-            .iter()
-            .any(|person| person.answers_to(&user_name))
-        {
+        if self.people.iter().any(|person| person.answers_to(&user_name)) {
             return Err(DirectoryError::Taken(user_name));
         }
-        Ok(Person {
-            id: PersonId::random(),
-            email: user_name.clone(),
-            user_name,
-            given_name,
-            family_name,
-            title,
-            active: true,
-        })
+        Ok(Person { id: PersonId::random(), email: user_name.clone(), user_name, given_name, family_name, title, active: true })
     }
 }
 
@@ -298,35 +245,21 @@ fn is_same_name(left: &str, right: &str) -> bool {
 
 fn name(text: &str, field: &'static str) -> Result<String, DirectoryError> {
     let text = text.trim();
-    let is_good = !text.is_empty()
-        && text.chars().count() <= LONGEST_NAME
-        && !text.chars().any(char::is_control);
-    is_good
-        .then(|| text.to_owned())
-        .ok_or(DirectoryError::BadName { field })
+    let is_good = !text.is_empty() && text.chars().count() <= LONGEST_NAME && !text.chars().any(char::is_control);
+    is_good.then(|| text.to_owned()).ok_or(DirectoryError::BadName { field })
 }
 
 /// A name that is written in no ASCII letter at all leaves an empty part, which `is_user_name` then refuses.
 fn ascii(name: &str) -> String {
-    name.to_lowercase()
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect()
+    name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 fn is_user_name(text: &str) -> bool {
     let is_part = |part: &str| {
         let is_edged = part.starts_with('.') || part.ends_with('.');
-        !part.is_empty()
-            && !is_edged
-            && !part
-                .chars()
-                .any(|c| c.is_whitespace() || c.is_control() || c == '@')
+        !part.is_empty() && !is_edged && !part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
     };
-    text.len() <= LONGEST_USER_NAME
-        && text
-            .split_once('@')
-            .is_some_and(|(local, domain)| is_part(local) && is_part(domain))
+    text.len() <= LONGEST_USER_NAME && text.split_once('@').is_some_and(|(local, domain)| is_part(local) && is_part(domain))
 }
 
 #[cfg(test)]
@@ -335,35 +268,17 @@ mod tests {
     use crate::sample::acme;
 
     fn new(given_name: &str, family_name: &str) -> NewPerson {
-        NewPerson {
-            given_name: given_name.into(),
-            family_name: family_name.into(),
-            ..NewPerson::default()
-        }
+        NewPerson { given_name: given_name.into(), family_name: family_name.into(), ..NewPerson::default() }
     }
 
     #[test]
     fn an_added_person_gets_a_user_name_of_the_company() {
         let mut directory = acme();
 
-        let id = directory
-            .add(&NewPerson {
-                groups: vec!["finance".into()],
-                ..new("Zoe", "O'Neill")
-            })
-            .unwrap();
+        let id = directory.add(&NewPerson { groups: vec!["finance".into()], ..new("Zoe", "O'Neill") }).unwrap();
 
-        assert_eq!(
-            directory.person(&id).unwrap().user_name,
-            "zoe.oneill@acme.example"
-        );
-        assert_eq!(
-            directory
-                .groups_of(&id)
-                .map(|group| group.name.as_str())
-                .collect::<Vec<_>>(),
-            ["Finance"]
-        );
+        assert_eq!(directory.person(&id).unwrap().user_name, "zoe.oneill@acme.example");
+        assert_eq!(directory.groups_of(&id).map(|group| group.name.as_str()).collect::<Vec<_>>(), ["Finance"]);
     }
 
     #[test]
@@ -371,50 +286,14 @@ mod tests {
         let mut directory = acme();
         let before = directory.people().len();
         let cases = [
-            (
-                new("", "Ng"),
-                DirectoryError::BadName {
-                    field: "the given name",
-                },
-            ),
-            (
-                new("A", &"x".repeat(65)),
-                DirectoryError::BadName {
-                    field: "the family name",
-                },
-            ),
-            (
-                new("A\u{7}", "Ng"),
-                DirectoryError::BadName {
-                    field: "the given name",
-                },
-            ),
+            (new("", "Ng"), DirectoryError::BadName { field: "the given name" }),
+            (new("A", &"x".repeat(65)), DirectoryError::BadName { field: "the family name" }),
+            (new("A\u{7}", "Ng"), DirectoryError::BadName { field: "the given name" }),
             (new("花", "Ng"), DirectoryError::BadUserName),
-            (
-                NewPerson {
-                    user_name: "no domain".into(),
-                    ..new("A", "Ng")
-                },
-                DirectoryError::BadUserName,
-            ),
-            (
-                NewPerson {
-                    user_name: "a@b@c".into(),
-                    ..new("A", "Ng")
-                },
-                DirectoryError::BadUserName,
-            ),
-            (
-                new("ada", "OKAFOR"),
-                DirectoryError::Taken("ada.okafor@acme.example".into()),
-            ),
-            (
-                NewPerson {
-                    groups: vec!["Sales".into()],
-                    ..new("A", "Ng")
-                },
-                DirectoryError::NoGroup("Sales".into()),
-            ),
+            (NewPerson { user_name: "no domain".into(), ..new("A", "Ng") }, DirectoryError::BadUserName),
+            (NewPerson { user_name: "a@b@c".into(), ..new("A", "Ng") }, DirectoryError::BadUserName),
+            (new("ada", "OKAFOR"), DirectoryError::Taken("ada.okafor@acme.example".into())),
+            (NewPerson { groups: vec!["Sales".into()], ..new("A", "Ng") }, DirectoryError::NoGroup("Sales".into())),
         ];
 
         for (person, error) in cases {
@@ -427,20 +306,11 @@ mod tests {
     #[test]
     fn a_move_names_only_the_groups_that_changed() {
         let mut directory = acme();
-        let ada = directory
-            .find("ada.okafor@acme.example")
-            .unwrap()
-            .id
-            .clone();
+        let ada = directory.find("ada.okafor@acme.example").unwrap().id.clone();
 
-        let changed = directory
-            .set_groups(&ada, &["Engineering".into(), "Finance".into()])
-            .unwrap();
+        let changed = directory.set_groups(&ada, &["Engineering".into(), "Finance".into()]).unwrap();
 
-        let names: Vec<_> = changed
-            .iter()
-            .map(|id| directory.group(id).unwrap().name.as_str())
-            .collect();
+        let names: Vec<_> = changed.iter().map(|id| directory.group(id).unwrap().name.as_str()).collect();
         assert_eq!(names, ["Finance", "Admins"]);
     }
 }

@@ -48,9 +48,7 @@ pub struct ScimSettings {
 
 impl std::fmt::Debug for ScimSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ScimSettings")
-            .field("base_url", &self.base_url)
-            .finish_non_exhaustive()
+        f.debug_struct("ScimSettings").field("base_url", &self.base_url).finish_non_exhaustive()
     }
 }
 
@@ -107,10 +105,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn client(&self) -> Client {
-        self.client
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn company(&self) -> String {
@@ -118,11 +113,7 @@ impl App {
     }
 
     /// Switches a person on or off here first, so that no new sign-in begins, and then at the SCIM server.
-    pub(crate) async fn set_active(
-        &self,
-        id: &PersonId,
-        active: bool,
-    ) -> Result<SyncReport, DirectoryError> {
+    pub(crate) async fn set_active(&self, id: &PersonId, active: bool) -> Result<SyncReport, DirectoryError> {
         lock(&self.directory).set_active(id, active)?;
         if !active {
             lock(&self.sessions).end(id);
@@ -132,27 +123,17 @@ impl App {
         Ok(self.provisioning.sync(vec![id.clone()], Vec::new()).await)
     }
 
-    pub(crate) async fn set_groups(
-        &self,
-        id: &PersonId,
-        groups: &[String],
-    ) -> Result<SyncReport, DirectoryError> {
+    pub(crate) async fn set_groups(&self, id: &PersonId, groups: &[String]) -> Result<SyncReport, DirectoryError> {
         let changed = lock(&self.directory).set_groups(id, groups)?;
         self.journal.changed();
         Ok(self.provisioning.sync(vec![id.clone()], changed).await)
     }
 
-    pub(crate) async fn add(
-        &self,
-        new: &NewPerson,
-    ) -> Result<(PersonId, SyncReport), DirectoryError> {
+    pub(crate) async fn add(&self, new: &NewPerson) -> Result<(PersonId, SyncReport), DirectoryError> {
         let (id, groups) = {
             let mut directory = lock(&self.directory);
             let id = directory.add(new)?;
-            let groups: Vec<GroupId> = directory
-                .groups_of(&id)
-                .map(|group| group.id.clone())
-                .collect();
+            let groups: Vec<GroupId> = directory.groups_of(&id).map(|group| group.id.clone()).collect();
             (id, groups)
         };
         self.journal.changed();
@@ -172,13 +153,8 @@ impl DemoProvider {
         let directory = Arc::new(Mutex::new(options.directory));
         let journal = Arc::new(Journal::new());
         let (tasks, shutdown) = (TaskTracker::new(), options.shutdown);
-        let provisioning = Provisioning::new(
-            Arc::clone(&directory),
-            Arc::clone(&journal),
-            options.scim_limit,
-            tasks.clone(),
-            shutdown.clone(),
-        );
+        let provisioning =
+            Provisioning::new(Arc::clone(&directory), Arc::clone(&journal), options.scim_limit, tasks.clone(), shutdown.clone());
         let provisioning = Arc::new(provisioning.map_err(StartError::Http)?);
         let client = options.client.map_or_else(|| Client::new("lockstep"), Ok)?;
         let app = Arc::new(App {
@@ -233,20 +209,12 @@ impl Running {
 
     /// Replaces where codes may be sent.
     pub fn set_redirect_uris(&self, uris: Vec<String>) {
-        self.app
-            .client
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .redirect_uris = uris;
+        self.app.client.write().unwrap_or_else(PoisonError::into_inner).redirect_uris = uris;
     }
 
     /// Replaces where sign-outs may end.
     pub fn set_post_logout_redirect_uris(&self, uris: Vec<String>) {
-        self.app
-            .client
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .post_logout_redirect_uris = uris;
+        self.app.client.write().unwrap_or_else(PoisonError::into_inner).post_logout_redirect_uris = uris;
     }
 
     /// Sets the SCIM server and the token. Nothing is sent until the next change or `sync`.
@@ -287,11 +255,7 @@ impl Running {
     }
 
     /// Puts a person into exactly these groups, by name or object id.
-    pub async fn set_groups(
-        &self,
-        person: &PersonId,
-        groups: &[String],
-    ) -> Result<SyncReport, DirectoryError> {
+    pub async fn set_groups(&self, person: &PersonId, groups: &[String]) -> Result<SyncReport, DirectoryError> {
         self.app.set_groups(person, groups).await
     }
 
@@ -315,22 +279,14 @@ impl Running {
         let provisioning = Arc::clone(&self.app.provisioning);
         self.server.tasks.spawn(async move {
             let report = provisioning.sync_all().await;
-            tracing::info!(
-                scim.requests = report.requests.len(),
-                "the first sync is over"
-            );
+            tracing::info!(scim.requests = report.requests.len(), "the first sync is over");
         });
     }
 }
 
 fn issuer(given: Option<String>, address: SocketAddr) -> Result<String, BadUrl> {
     let issuer = given.unwrap_or_else(|| format!("http://{address}"));
-    let is_good = Url::parse(&issuer).is_ok_and(|url| {
-        url.has_host() && url.query().is_none() && url.fragment().is_none() && url.path() == "/"
-    });
-    if is_good {
-        Ok(issuer.trim_end_matches('/').to_owned())
-    } else {
-        Err(BadUrl { url: issuer })
-    }
+    let is_good = Url::parse(&issuer)
+        .is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none() && url.path() == "/");
+    if is_good { Ok(issuer.trim_end_matches('/').to_owned()) } else { Err(BadUrl { url: issuer }) }
 }

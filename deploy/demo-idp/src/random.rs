@@ -16,10 +16,7 @@ pub(crate) fn token() -> Result<String, NoRandomness> {
 
 /// SHA-256 as unpadded base64url: the form of PKCE challenges and key thumbprints.
 pub(crate) fn sha256_url(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA256,
-        text.as_bytes(),
-    ))
+    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()))
 }
 
 /// Compares without telling by its time how much was right.

@@ -43,11 +43,7 @@ pub struct SampleAppOptions {
 
 impl Default for SampleAppOptions {
     fn default() -> Self {
-        Self {
-            directory_url: None,
-            sign_out_url: "/oauth2/sign_out".to_owned(),
-            shutdown: CancellationToken::new(),
-        }
+        Self { directory_url: None, sign_out_url: "/oauth2/sign_out".to_owned(), shutdown: CancellationToken::new() }
     }
 }
 
@@ -83,10 +79,7 @@ impl RunningApp {
 
 impl SampleApp {
     /// Starts the app; it answers on every path.
-    pub async fn start(
-        listen: SocketAddr,
-        options: SampleAppOptions,
-    ) -> Result<RunningApp, StartError> {
+    pub async fn start(listen: SocketAddr, options: SampleAppOptions) -> Result<RunningApp, StartError> {
         let bound = serve::bind(listen).await?;
         let app = Arc::new(App {
             directory_url: options.directory_url,
@@ -98,10 +91,7 @@ impl SampleApp {
             .fallback(answer)
             .layer(middleware::from_fn(web::harden))
             .with_state(Arc::clone(&app));
-        Ok(RunningApp {
-            server: bound.serve(router, TaskTracker::new(), options.shutdown),
-            app,
-        })
+        Ok(RunningApp { server: bound.serve(router, TaskTracker::new(), options.shutdown), app })
     }
 }
 
@@ -129,19 +119,9 @@ struct Identity {
 impl Identity {
     fn read(headers: &HeaderMap) -> Self {
         let one = |name: &str| {
-            headers
-                .get(name)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .unwrap_or_default()
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
         };
-        let list = |name: &str| {
-            one(name)
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
+        let list = |name: &str| one(name).split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
         Self {
             user: one("x-auth-request-user"),
             email: one("x-auth-request-email"),
@@ -157,10 +137,7 @@ impl Identity {
 
     fn name(&self) -> &str {
         let names = [&self.preferred_username, &self.email, &self.user];
-        names
-            .into_iter()
-            .find(|name| !name.is_empty())
-            .map_or("", String::as_str)
+        names.into_iter().find(|name| !name.is_empty()).map_or("", String::as_str)
     }
 }
 
@@ -175,17 +152,13 @@ struct Page<'a> {
     sign_out_url: &'a str,
 }
 
-async fn answer(
-    State(app): State<Arc<App>>,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-) -> Response {
+async fn answer(State(app): State<Arc<App>>, method: Method, OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let count = app.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let who = Identity::read(&headers);
     if accepts_json(&headers) {
         let all = received(&headers);
-        let body = json!({"method": method.as_str(), "path": uri.to_string(), "requests": count, "identity": who, "headers": all});
+        let body =
+            json!({"method": method.as_str(), "path": uri.to_string(), "requests": count, "identity": who, "headers": all});
         return Json(body).into_response();
     }
     let page = Page {
@@ -200,19 +173,14 @@ async fn answer(
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/json"))
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("application/json"))
 }
 
 /// Every header with every value, in order: a forged second value must not hide.
 fn received(headers: &HeaderMap) -> BTreeMap<&str, Vec<String>> {
     let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
-        all.entry(name.as_str())
-            .or_default()
-            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        all.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
     all
 }

@@ -26,26 +26,16 @@ pub(crate) struct Bound {
 }
 
 pub(crate) async fn bind(address: SocketAddr) -> Result<Bound, StartError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen { address, source })?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| StartError::Listen { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
     Ok(Bound { listener, address })
 }
 
 impl Bound {
-    pub(crate) fn serve(
-        self,
-        router: Router,
-        tasks: TaskTracker,
-        shutdown: CancellationToken,
-    ) -> Server {
+    pub(crate) fn serve(self, router: Router, tasks: TaskTracker, shutdown: CancellationToken) -> Server {
         let (address, stop, force) = (self.address, shutdown.clone(), shutdown.clone());
         tasks.spawn(async move {
-            let serving = axum::serve(self.listener, router)
-                .with_graceful_shutdown(async move { stop.cancelled().await });
+            let serving = axum::serve(self.listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
             let cut_off = async move {
                 force.cancelled().await;
                 tokio::time::sleep(DRAIN).await;
@@ -57,11 +47,7 @@ impl Bound {
                 () = cut_off => {}
             }
         });
-        Server {
-            address,
-            tasks,
-            shutdown,
-        }
+        Server { address, tasks, shutdown }
     }
 }
 

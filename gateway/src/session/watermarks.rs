@@ -358,7 +358,8 @@ mod tests {
     fn a_row_of_a_clock_that_is_behind_prunes_nothing_young() {
         let marks = begun();
         marks.apply(&row(1, RevocationKind::End, Some(acme()), Scope::User { id: UserId::new() }));
-        let late = Revocation { at: Timestamp(0), ..row(2, RevocationKind::End, Some(acme()), Scope::User { id: UserId::new() }) };
+        let late =
+            Revocation { at: Timestamp(0), ..row(2, RevocationKind::End, Some(acme()), Scope::User { id: UserId::new() }) };
         marks.apply(&late);
 
         marks.prune(Timestamp(500));

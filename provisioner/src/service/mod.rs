@@ -150,7 +150,13 @@ impl ScimService {
         Ok(())
     }
 
-    async fn carry_out(&self, caller: &Caller, target: &Target<'_>, parts: &Parts, content: &mut Body) -> Result<Answer, Failure> {
+    async fn carry_out(
+        &self,
+        caller: &Caller,
+        target: &Target<'_>,
+        parts: &Parts,
+        content: &mut Body,
+    ) -> Result<Answer, Failure> {
         let (query, wanted) = (Query::parse(parts.uri.query().unwrap_or_default()), Preconditions::of(&parts.headers));
         match (&parts.method, *target) {
             (&Method::POST, Target::Search(kind)) => {

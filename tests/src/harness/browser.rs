@@ -48,30 +48,18 @@ impl Browser {
     pub async fn open() -> Result<Self, HarnessError> {
         let profile = Scratch::new("browser")?;
         let port = ports::free()?;
-        let launch = Launch::new(
-            "chromedriver",
-            find("chromedriver", &[])?,
-            profile.path().join("driver.log"),
-        )
-        .args([format!("--port={port}")])
-        .env("HOME", profile.path())
-        .farewell(Signal::TERM);
+        let launch = Launch::new("chromedriver", find("chromedriver", &[])?, profile.path().join("driver.log"))
+            .args([format!("--port={port}")])
+            .env("HOME", profile.path())
+            .farewell(Signal::TERM);
         let mut driver = Process::start(&launch)?;
         let address = (std::net::Ipv4Addr::LOCALHOST, port);
-        driver
-            .ready(START, async || {
-                tokio::net::TcpStream::connect(address).await.ok().map(drop)
-            })
-            .await?;
+        driver.ready(START, async || tokio::net::TcpStream::connect(address).await.ok().map(drop)).await?;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(profile.path())?)
             .connect(&format!("http://127.0.0.1:{port}"))
             .await?;
-        Ok(Self {
-            client,
-            _driver: driver,
-            _profile: profile,
-        })
+        Ok(Self { client, _driver: driver, _profile: profile })
     }
 
     /// The `WebDriver` client, for everything that this type has no word for.
@@ -106,16 +94,8 @@ impl Browser {
     }
 
     /// Waits until an element is there.
-    pub async fn wait_for(
-        &self,
-        selector: &str,
-    ) -> Result<fantoccini::elements::Element, HarnessError> {
-        Ok(self
-            .client
-            .wait()
-            .at_most(PAGE)
-            .for_element(Locator::Css(selector))
-            .await?)
+    pub async fn wait_for(&self, selector: &str) -> Result<fantoccini::elements::Element, HarnessError> {
+        Ok(self.client.wait().at_most(PAGE).for_element(Locator::Css(selector)).await?)
     }
 
     /// Makes the window as large as a desktop's or a phone's.
@@ -170,10 +150,7 @@ impl WebDriverCompatibleCommand for DevTools {
 
 fn capabilities(profile: &Path) -> Result<fantoccini::wd::Capabilities, HarnessError> {
     let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
-    flags.push(format!(
-        "--user-data-dir={}",
-        profile.join("profile").display()
-    ));
+    flags.push(format!("--user-data-dir={}", profile.join("profile").display()));
     let binary = find("chromium", &[])?;
     let wanted = json!({
         "acceptInsecureCerts": true,

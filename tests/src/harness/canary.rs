@@ -37,10 +37,7 @@ impl Canary {
     /// Remembers a secret.
     pub fn secret(&mut self, name: &str, value: &str) {
         if value.len() >= SHORTEST && !self.secrets.iter().any(|known| known.value == value) {
-            self.secrets.push(Secret {
-                name: name.to_owned(),
-                value: value.to_owned(),
-            });
+            self.secrets.push(Secret { name: name.to_owned(), value: value.to_owned() });
         }
     }
 
@@ -65,11 +62,7 @@ impl Canary {
             let text = String::from_utf8_lossy(&text);
             for (number, line) in text.lines().enumerate() {
                 let found = self.secrets.iter().filter(|secret| secret.is_in(line));
-                leaks.extend(found.map(|secret| Leak {
-                    secret: secret.name.clone(),
-                    log: log.clone(),
-                    line: number + 1,
-                }));
+                leaks.extend(found.map(|secret| Leak { secret: secret.name.clone(), log: log.clone(), line: number + 1 }));
             }
         }
         Ok(leaks)
@@ -91,23 +84,13 @@ mod tests {
     #[test]
     fn a_secret_in_a_log_is_found_in_either_spelling() {
         let scratch = Scratch::new("canary").unwrap();
-        let log = scratch
-            .write(
-                "log",
-                "started\ntoken=s3cr3t/+key\nGET /?t=s3cr3t%2F%2Bkey\n",
-            )
-            .unwrap();
+        let log = scratch.write("log", "started\ntoken=s3cr3t/+key\nGET /?t=s3cr3t%2F%2Bkey\n").unwrap();
         let mut canary = Canary::default();
         canary.secret("the token", "s3cr3t/+key");
         canary.secret("too short", "t");
         canary.log(&log);
 
-        let lines: Vec<usize> = canary
-            .leaks()
-            .unwrap()
-            .iter()
-            .map(|leak| leak.line)
-            .collect();
+        let lines: Vec<usize> = canary.leaks().unwrap().iter().map(|leak| leak.line).collect();
 
         assert_eq!(lines, [2, 3]);
     }

@@ -85,11 +85,7 @@ struct Grant {
 
 impl FaultyProvider {
     /// Starts a provider with one client and one person, and no fault yet.
-    pub async fn start(
-        client_id: &str,
-        client_secret: &str,
-        person: Value,
-    ) -> Result<Self, HarnessError> {
+    pub async fn start(client_id: &str, client_secret: &str, person: Value) -> Result<Self, HarnessError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, super::ports::free()?)).await?;
         let issuer = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
@@ -103,10 +99,7 @@ impl FaultyProvider {
         };
         let shared = Arc::new(Shared {
             issuer,
-            client: Client {
-                id: client_id.to_owned(),
-                secret: client_secret.to_owned(),
-            },
+            client: Client { id: client_id.to_owned(), secret: client_secret.to_owned() },
             stranger: Key::new("stranger")?,
             state: Mutex::new(state),
             stop: stop.clone(),
@@ -119,10 +112,7 @@ impl FaultyProvider {
                 () = end.cancelled() => {}
             }
         });
-        Ok(Self {
-            shared,
-            _running: stop.drop_guard(),
-        })
+        Ok(Self { shared, _running: stop.drop_guard() })
     }
 
     /// Its issuer identifier.
@@ -165,12 +155,7 @@ impl FaultyProvider {
     /// How often it was asked for something.
     #[must_use]
     pub fn asked(&self, endpoint: Endpoint) -> u64 {
-        self.shared
-            .state()
-            .asked
-            .get(&endpoint)
-            .copied()
-            .unwrap_or_default()
+        self.shared.state().asked.get(&endpoint).copied().unwrap_or_default()
     }
 
     /// A token of any claims, signed with the published key; for logout tokens and security events.
@@ -193,16 +178,8 @@ impl Shared {
     }
 
     fn signing<'a>(&'a self, state: &'a State) -> Result<Signing<'a>, HarnessError> {
-        let key = state
-            .keys
-            .first()
-            .ok_or_else(|| HarnessError::Missing("a signing key".to_owned()))?;
-        Ok(Signing {
-            key,
-            stranger: &self.stranger,
-            client_secret: &self.client.secret,
-            issuer: &self.issuer,
-        })
+        let key = state.keys.first().ok_or_else(|| HarnessError::Missing("a signing key".to_owned()))?;
+        Ok(Signing { key, stranger: &self.stranger, client_secret: &self.client.secret, issuer: &self.issuer })
     }
 
     fn id_token(&self, grant: &Grant, access_token: &str) -> Result<String, HarnessError> {
@@ -232,9 +209,7 @@ impl Shared {
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
 }
 
@@ -244,10 +219,7 @@ fn random() -> Result<String, HarnessError> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a provider has a clock of its own: the real one"
-)]
+#[expect(clippy::disallowed_methods, reason = "a provider has a clock of its own: the real one")]
 fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }

@@ -31,21 +31,13 @@ impl Answer {
     async fn read(url: Url, response: reqwest::Response) -> Result<Self, HarnessError> {
         let status = response.status();
         let headers = response.headers().clone();
-        Ok(Self {
-            url,
-            status,
-            headers,
-            body: response.bytes().await?,
-        })
+        Ok(Self { url, status, headers, body: response.bytes().await? })
     }
 
     /// One header as text, empty if it is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The body as text.
@@ -75,31 +67,18 @@ impl Answer {
 
     /// Itself, if the status is the wanted one; otherwise an error that shows what came.
     pub fn expect_status(self, wanted: StatusCode) -> Result<Self, HarnessError> {
-        if self.status == wanted {
-            Ok(self)
-        } else {
-            Err(self.unlike(wanted.canonical_reason().unwrap_or("another")))
-        }
+        if self.status == wanted { Ok(self) } else { Err(self.unlike(wanted.canonical_reason().unwrap_or("another"))) }
     }
 
     pub(super) fn unlike(&self, wanted: &'static str) -> HarnessError {
         let body = self.text().chars().take(SHOWN_OF_A_BODY).collect();
-        HarnessError::Answer {
-            url: Box::new(self.url.clone()),
-            status: self.status,
-            wanted,
-            body,
-        }
+        HarnessError::Answer { url: Box::new(self.url.clone()), status: self.status, wanted, body }
     }
 }
 
 /// A client that asks exactly once: no redirect followed, no proxy used.
 pub(super) fn client() -> Result<reqwest::Client, HarnessError> {
-    Ok(reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(LONGEST_CALL)
-        .build()?)
+    Ok(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(LONGEST_CALL).build()?)
 }
 
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Answer, HarnessError> {
@@ -119,10 +98,7 @@ pub struct Agent {
 impl Agent {
     /// A browser that has been nowhere yet.
     pub fn new() -> Result<Self, HarnessError> {
-        Ok(Self {
-            client: client()?,
-            jar: Jar::default(),
-        })
+        Ok(Self { client: client()?, jar: Jar::default() })
     }
 
     /// Asks once.
@@ -131,25 +107,14 @@ impl Agent {
     }
 
     /// Asks once, with further headers.
-    pub async fn get_with(
-        &mut self,
-        url: impl AsRef<str>,
-        headers: HeaderMap,
-    ) -> Result<Answer, HarnessError> {
+    pub async fn get_with(&mut self, url: impl AsRef<str>, headers: HeaderMap) -> Result<Answer, HarnessError> {
         let url = Url::parse(url.as_ref())?;
-        let request = self
-            .client
-            .request(Method::GET, url.clone())
-            .headers(headers);
+        let request = self.client.request(Method::GET, url.clone()).headers(headers);
         self.send(url, request).await
     }
 
     /// Sends a form.
-    pub async fn post_form(
-        &mut self,
-        url: impl AsRef<str>,
-        fields: &[(&str, &str)],
-    ) -> Result<Answer, HarnessError> {
+    pub async fn post_form(&mut self, url: impl AsRef<str>, fields: &[(&str, &str)]) -> Result<Answer, HarnessError> {
         self.post_form_with(url, fields, HeaderMap::new()).await
     }
 
@@ -161,21 +126,13 @@ impl Agent {
         headers: HeaderMap,
     ) -> Result<Answer, HarnessError> {
         let url = Url::parse(url.as_ref())?;
-        let request = self
-            .client
-            .request(Method::POST, url.clone())
-            .headers(headers)
-            .form(fields);
+        let request = self.client.request(Method::POST, url.clone()).headers(headers).form(fields);
         self.send(url, request).await
     }
 
     /// Follows redirects from an answer on, until one does not redirect or `stop` says so of the next address, which is then
     /// left unasked.
-    pub async fn follow(
-        &mut self,
-        from: Answer,
-        stop: impl Fn(&Url) -> bool,
-    ) -> Result<Answer, HarnessError> {
+    pub async fn follow(&mut self, from: Answer, stop: impl Fn(&Url) -> bool) -> Result<Answer, HarnessError> {
         let mut answer = from;
         for _ in 0..MOST_REDIRECTS {
             match answer.location() {
@@ -189,36 +146,19 @@ impl Agent {
     /// The value of a cookie for a host, if there is one.
     #[must_use]
     pub fn cookie(&self, host: &str, name: &str) -> Option<&str> {
-        self.jar
-            .cookies
-            .get(host)?
-            .get(name)
-            .map(|cookie| cookie.value.as_str())
+        self.jar.cookies.get(host)?.get(name).map(|cookie| cookie.value.as_str())
     }
 
     /// The names of the cookies for a host.
     #[must_use]
     pub fn cookie_names(&self, host: &str) -> Vec<&str> {
-        self.jar
-            .cookies
-            .get(host)
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
-            .collect()
+        self.jar.cookies.get(host).into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
     /// Plants a cookie for a host, as an attacker on the same machine could.
     pub fn set_cookie(&mut self, host: &str, name: &str, value: &str) {
-        let cookie = Cookie {
-            value: value.to_owned(),
-            path: "/".to_owned(),
-        };
-        self.jar
-            .cookies
-            .entry(host.to_owned())
-            .or_default()
-            .insert(name.to_owned(), cookie);
+        let cookie = Cookie { value: value.to_owned(), path: "/".to_owned() };
+        self.jar.cookies.entry(host.to_owned()).or_default().insert(name.to_owned(), cookie);
     }
 
     /// The `Cookie` header that this browser would send to an address, for a client of another kind.
@@ -231,11 +171,7 @@ impl Agent {
         self.jar = Jar::default();
     }
 
-    async fn send(
-        &mut self,
-        url: Url,
-        mut request: reqwest::RequestBuilder,
-    ) -> Result<Answer, HarnessError> {
+    async fn send(&mut self, url: Url, mut request: reqwest::RequestBuilder) -> Result<Answer, HarnessError> {
         let cookies = self.jar.header(&url);
         if !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies);
@@ -276,45 +212,29 @@ impl Jar {
                 "max-age" => is_over = content.parse::<i64>().is_ok_and(|seconds| seconds <= 0),
                 // Servers delete with a date at the start of time; a real end in the future does not matter here.
                 "expires" => {
-                    is_over |= DateTime::parse_from_rfc2822(content)
-                        .is_ok_and(|end| end.timestamp() < 86_400);
+                    is_over |= DateTime::parse_from_rfc2822(content).is_ok_and(|end| end.timestamp() < 86_400);
                 }
                 _ => {}
             }
         }
-        let host = self
-            .cookies
-            .entry(url.host_str().unwrap_or_default().to_owned())
-            .or_default();
+        let host = self.cookies.entry(url.host_str().unwrap_or_default().to_owned()).or_default();
         if is_over {
             host.remove(name);
         } else {
-            host.insert(
-                name.to_owned(),
-                Cookie {
-                    value: value.to_owned(),
-                    path,
-                },
-            );
+            host.insert(name.to_owned(), Cookie { value: value.to_owned(), path });
         }
     }
 
     fn header(&self, url: &Url) -> String {
         let host = self.cookies.get(url.host_str().unwrap_or_default());
-        let sent = host
-            .into_iter()
-            .flatten()
-            .filter(|(_, cookie)| covers(&cookie.path, url.path()));
-        sent.map(|(name, cookie)| format!("{name}={}", cookie.value))
-            .collect::<Vec<_>>()
-            .join("; ")
+        let sent = host.into_iter().flatten().filter(|(_, cookie)| covers(&cookie.path, url.path()));
+        sent.map(|(name, cookie)| format!("{name}={}", cookie.value)).collect::<Vec<_>>().join("; ")
     }
 }
 
 /// RFC 6265, section 5.1.4.
 fn covers(cookie: &str, path: &str) -> bool {
-    path.strip_prefix(cookie)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || cookie.ends_with('/'))
+    path.strip_prefix(cookie).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || cookie.ends_with('/'))
 }
 
 #[cfg(test)]
@@ -329,22 +249,11 @@ mod tests {
         jar.keep(&here, "b=2=2; Path=/callback");
 
         assert_eq!(jar.header(&here), "__Host-a=1; b=2=2");
-        assert_eq!(
-            jar.header(&Url::parse("http://localhost:2/callbacks").unwrap()),
-            "__Host-a=1",
-            "ports are ignored"
-        );
-        assert_eq!(
-            jar.header(&Url::parse("http://127.0.0.1:1/").unwrap()),
-            "",
-            "another host"
-        );
+        assert_eq!(jar.header(&Url::parse("http://localhost:2/callbacks").unwrap()), "__Host-a=1", "ports are ignored");
+        assert_eq!(jar.header(&Url::parse("http://127.0.0.1:1/").unwrap()), "", "another host");
 
         jar.keep(&here, "__Host-a=; Path=/; Max-Age=0");
-        jar.keep(
-            &here,
-            "b=; Path=/callback; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-        );
+        jar.keep(&here, "b=; Path=/callback; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
 
         assert_eq!(jar.header(&here), "");
     }

@@ -26,27 +26,16 @@ impl Nginx {
     }
 
     /// Starts one on a port that was reserved before, for instance because a public address names it.
-    pub async fn start_on(
-        port: u16,
-        servers: impl FnOnce(u16) -> String,
-    ) -> Result<Self, HarnessError> {
+    pub async fn start_on(port: u16, servers: impl FnOnce(u16) -> String) -> Result<Self, HarnessError> {
         let folder = Scratch::new("nginx")?;
         let configuration = folder.write("nginx.conf", configuration(&servers(port)))?;
-        let launch = Launch::new(
-            "nginx",
-            find("nginx", &[])?,
-            folder.path().join("output.log"),
-        )
-        .args(["-p".into(), folder.path().as_os_str().to_owned()])
-        .args(["-c".into(), configuration.into_os_string()])
-        .args(["-e", "error.log"])
-        .farewell(Signal::TERM);
+        let launch = Launch::new("nginx", find("nginx", &[])?, folder.path().join("output.log"))
+            .args(["-p".into(), folder.path().as_os_str().to_owned()])
+            .args(["-c".into(), configuration.into_os_string()])
+            .args(["-e", "error.log"])
+            .farewell(Signal::TERM);
         let process = Process::start(&launch)?;
-        let mut nginx = Self {
-            process,
-            port,
-            folder,
-        };
+        let mut nginx = Self { process, port, folder };
         nginx.ready().await?;
         Ok(nginx)
     }
@@ -80,22 +69,9 @@ impl Nginx {
 
     async fn ready(&mut self) -> Result<(), HarnessError> {
         let address = (std::net::Ipv4Addr::LOCALHOST, self.port);
-        let ready = self
-            .process
-            .ready(START, async || {
-                tokio::net::TcpStream::connect(address).await.ok().map(drop)
-            })
-            .await;
+        let ready = self.process.ready(START, async || tokio::net::TcpStream::connect(address).await.ok().map(drop)).await;
         ready.map_err(|error| match error {
-            HarnessError::Ended {
-                program,
-                status,
-                log,
-            } => HarnessError::Ended {
-                program,
-                status,
-                log: log + &self.errors(),
-            },
+            HarnessError::Ended { program, status, log } => HarnessError::Ended { program, status, log: log + &self.errors() },
             other => other,
         })
     }

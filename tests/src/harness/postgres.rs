@@ -70,40 +70,18 @@ impl Postgres {
         }
         initialise(&binaries, &cluster, user)?;
         let port = ports::free()?;
-        let launch = Launch::new(
-            "postgres",
-            binaries.join("postgres"),
-            folder.path().join("log"),
-        )
-        .args(["-D".into(), cluster.into_os_string()])
-        .args(["-p".to_owned(), port.to_string()])
-        .args([
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-        ])
-        .args([
-            "-c",
-            "fsync=on",
-            "-c",
-            "synchronous_commit=on",
-            "-c",
-            "max_connections=300",
-        ])
-        .args(["-c", "shared_buffers=64MB", "-c", "lc_messages=C"])
-        .folder(folder.path())
-        .as_user(user)
-        // An immediate end at the death of the tests: it frees the shared memory, which SIGKILL would leave.
-        .farewell(Signal::QUIT);
+        let launch = Launch::new("postgres", binaries.join("postgres"), folder.path().join("log"))
+            .args(["-D".into(), cluster.into_os_string()])
+            .args(["-p".to_owned(), port.to_string()])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args(["-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "max_connections=300"])
+            .args(["-c", "shared_buffers=64MB", "-c", "lc_messages=C"])
+            .folder(folder.path())
+            .as_user(user)
+            // An immediate end at the death of the tests: it frees the shared memory, which SIGKILL would leave.
+            .farewell(Signal::QUIT);
         let process = Process::start(&launch)?;
-        let mut postgres = Self {
-            process,
-            launch,
-            port,
-            next: AtomicU64::new(1),
-            _folder: folder,
-        };
+        let mut postgres = Self { process, launch, port, next: AtomicU64::new(1), _folder: folder };
         postgres.ready().await?;
         Ok(postgres)
     }
@@ -113,13 +91,9 @@ impl Postgres {
         let name = format!("test_{}", self.next.fetch_add(1, Ordering::Relaxed));
         let mut admin = PgConnection::connect(&self.url("postgres")).await?;
         // The name is made above of a number alone; identifiers cannot be bound.
-        admin
-            .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .await?;
+        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
         admin.close().await?;
-        Ok(Database {
-            url: self.url(&name),
-        })
+        Ok(Database { url: self.url(&name) })
     }
 
     /// Its port on loopback.
@@ -182,32 +156,14 @@ impl Postgres {
 }
 
 /// Makes the cluster's files. Nothing is in it yet, so this step alone need not be flushed.
-fn initialise(
-    binaries: &std::path::Path,
-    cluster: &std::path::Path,
-    user: Option<&str>,
-) -> Result<(), HarnessError> {
+fn initialise(binaries: &std::path::Path, cluster: &std::path::Path, user: Option<&str>) -> Result<(), HarnessError> {
     let mut command = Command::new(find("setpriv", &[])?);
     if let Some(user) = user {
         command.args(["--reuid", user, "--regid", user, "--init-groups"]);
     }
-    command
-        .arg("--")
-        .arg(binaries.join("initdb"))
-        .arg("-D")
-        .arg(cluster);
-    command.args([
-        "-U",
-        ROLE,
-        "--auth=trust",
-        "--no-sync",
-        "--encoding=UTF8",
-        "--locale=C.UTF-8",
-    ]);
-    command
-        .env_clear()
-        .envs(plain_environment())
-        .current_dir("/");
+    command.arg("--").arg(binaries.join("initdb")).arg("-D").arg(cluster);
+    command.args(["-U", ROLE, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]);
+    command.env_clear().envs(plain_environment()).current_dir("/");
     run(&mut command)
 }
 
@@ -217,39 +173,23 @@ fn binaries() -> Result<PathBuf, HarnessError> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .filter(|(_, folder)| folder.join("initdb").is_file())
         .collect();
     versions.sort();
     match versions.pop() {
         Some((_, folder)) => Ok(folder),
-        None => {
-            find("initdb", &[]).map(|initdb| initdb.parent().map(PathBuf::from).unwrap_or_default())
-        }
+        None => find("initdb", &[]).map(|initdb| initdb.parent().map(PathBuf::from).unwrap_or_default()),
     }
 }
 
 fn run(command: &mut Command) -> Result<(), HarnessError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| HarnessError::Spawn {
-            program: program.clone(),
-            source,
-        })?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|source| HarnessError::Spawn { program: program.clone(), source })?;
     if output.status.success() {
         return Ok(());
     }
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(HarnessError::Ended {
-        program,
-        status: output.status,
-        log,
-    })
+    Err(HarnessError::Ended { program, status: output.status, log })
 }

@@ -102,10 +102,7 @@ impl Launch {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
     }
 }
@@ -122,16 +119,8 @@ pub struct Process {
 impl Process {
     /// Starts a child.
     pub fn start(launch: &Launch) -> Result<Self, HarnessError> {
-        let child = spawn(launch.command()?).map_err(|source| HarnessError::Spawn {
-            program: launch.name.clone(),
-            source,
-        })?;
-        Ok(Self {
-            name: launch.name.clone(),
-            log: launch.log.clone(),
-            farewell: launch.farewell,
-            child,
-        })
+        let child = spawn(launch.command()?).map_err(|source| HarnessError::Spawn { program: launch.name.clone(), source })?;
+        Ok(Self { name: launch.name.clone(), log: launch.log.clone(), farewell: launch.farewell, child })
     }
 
     /// Its process id.
@@ -143,9 +132,7 @@ impl Process {
     /// Everything that it wrote so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// How it ended, or `None` while it runs.
@@ -154,11 +141,7 @@ impl Process {
     }
 
     /// Asks `probe` until it answers, and fails at once, with the log, if the process ends meanwhile.
-    pub async fn ready<T>(
-        &mut self,
-        within: Duration,
-        mut probe: impl AsyncFnMut() -> Option<T>,
-    ) -> Result<T, HarnessError> {
+    pub async fn ready<T>(&mut self, within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Result<T, HarnessError> {
         let what = format!("{} being ready", self.name);
         let child = &mut self.child;
         let awaited = eventually(&what, within, async || match child.try_wait() {
@@ -168,15 +151,10 @@ impl Process {
         });
         match awaited.await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(status)) => Err(HarnessError::Ended {
-                program: self.name.clone(),
-                status,
-                log: self.log_tail(),
-            }),
-            Err(HarnessError::Deadline { what, within }) => Err(HarnessError::Deadline {
-                what: format!("{what}, with the log\n{}\n", self.log_tail()),
-                within,
-            }),
+            Ok(Err(status)) => Err(HarnessError::Ended { program: self.name.clone(), status, log: self.log_tail() }),
+            Err(HarnessError::Deadline { what, within }) => {
+                Err(HarnessError::Deadline { what: format!("{what}, with the log\n{}\n", self.log_tail()), within })
+            }
             Err(error) => Err(error),
         }
     }
@@ -195,18 +173,11 @@ impl Process {
             return Ok(());
         }
         let root = Pid::from_child(&self.child);
-        eventually(
-            format!("{} standing still", self.name),
-            FAREWELL,
-            async || {
-                let moving: Vec<Member> = family(root)
-                    .into_iter()
-                    .filter(|member| !member.is_stopped())
-                    .collect();
-                signal_all(&moving, Signal::STOP);
-                moving.is_empty().then_some(())
-            },
-        )
+        eventually(format!("{} standing still", self.name), FAREWELL, async || {
+            let moving: Vec<Member> = family(root).into_iter().filter(|member| !member.is_stopped()).collect();
+            signal_all(&moving, Signal::STOP);
+            moving.is_empty().then_some(())
+        })
         .await
     }
 
@@ -288,16 +259,8 @@ pub fn find(program: &str, elsewhere: &[PathBuf]) -> Result<PathBuf, HarnessErro
 
 /// What a child sees of our environment: nothing that could configure it.
 pub(super) fn plain_environment() -> impl Iterator<Item = (OsString, OsString)> {
-    const KEPT: [&str; 6] = [
-        "PATH",
-        "HOME",
-        "TMPDIR",
-        "RUST_BACKTRACE",
-        "RUST_LOG",
-        "LLVM_PROFILE_FILE",
-    ];
-    KEPT.iter()
-        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+    const KEPT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "RUST_LOG", "LLVM_PROFILE_FILE"];
+    KEPT.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
 }
 
 /// Whether this process runs as root.
@@ -320,11 +283,7 @@ fn spawn(command: Command) -> io::Result<Child> {
         Mutex::new(sender)
     });
     let (reply, answer) = mpsc::channel();
-    orders
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .send((command, reply))
-        .map_err(|_| gone())?;
+    orders.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }
 
@@ -333,10 +292,7 @@ fn ends_within(process: Pid, within: Duration) -> bool {
     let Ok(handle) = pidfd_open(process, PidfdFlags::empty()) else {
         return false;
     };
-    let limit = Timespec {
-        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: 0,
-    };
+    let limit = Timespec { tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
     poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 

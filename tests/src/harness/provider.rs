@@ -38,13 +38,7 @@ impl Account {
             ("name", json!(login)),
             ("preferred_username", json!(email)),
         ];
-        Self {
-            login: login.to_owned(),
-            claims: claims
-                .map(|(name, value)| (name.to_owned(), value))
-                .into_iter()
-                .collect(),
-        }
+        Self { login: login.to_owned(), claims: claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect() }
     }
 
     /// Sets or replaces one claim.
@@ -104,29 +98,18 @@ impl Provider {
     pub async fn start(accounts: &[Account], clients: &[Client]) -> Result<Self, HarnessError> {
         let folder = Scratch::new("provider")?;
         let port = ports::free()?;
-        let settings =
-            json!({ "port": port, "accounts": accounts, "clients": clients, "require_pkce": true });
+        let settings = json!({ "port": port, "accounts": accounts, "clients": clients, "require_pkce": true });
         let settings = folder.write("settings.json", serde_json::to_vec(&settings)?)?;
         let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
         if !peers.join("node_modules/oidc-provider").is_dir() {
             return Err(HarnessError::Missing("oidc-provider (npm)".to_owned()));
         }
-        let launch = Launch::new(
-            "oidc-provider",
-            find("node", &[])?,
-            folder.path().join("log"),
-        )
-        .args([peers.join("provider.mjs"), settings])
-        .env("NODE_ENV", "production");
+        let launch = Launch::new("oidc-provider", find("node", &[])?, folder.path().join("log"))
+            .args([peers.join("provider.mjs"), settings])
+            .env("NODE_ENV", "production");
         let process = Process::start(&launch)?;
         let issuer = Url::parse(&format!("http://127.0.0.1:{port}"))?;
-        let mut provider = Self {
-            process,
-            launch,
-            issuer,
-            client: client()?,
-            _folder: folder,
-        };
+        let mut provider = Self { process, launch, issuer, client: client()?, _folder: folder };
         provider.ready().await?;
         Ok(provider)
     }
@@ -140,32 +123,22 @@ impl Provider {
     /// Its metadata document.
     pub async fn metadata(&self) -> Result<Value, HarnessError> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer());
-        send(self.client.get(url))
-            .await?
-            .expect_status(StatusCode::OK)?
-            .json()
+        send(self.client.get(url)).await?.expect_status(StatusCode::OK)?.json()
     }
 
     /// Registers a client, or changes one.
     pub async fn put_client(&self, client: &Client) -> Result<(), HarnessError> {
-        self.put("clients", &client.client_id, serde_json::to_value(client)?)
-            .await
+        self.put("clients", &client.client_id, serde_json::to_value(client)?).await
     }
 
     /// Adds a person, or changes one.
     pub async fn put_account(&self, account: &Account) -> Result<(), HarnessError> {
-        self.put("accounts", &account.login, serde_json::to_value(account)?)
-            .await
+        self.put("accounts", &account.login, serde_json::to_value(account)?).await
     }
 
     /// Goes from a client's authorization request to the answer for its redirect URI as `login`, without a browser. The answer
     /// is returned unasked.
-    pub async fn sign_in(
-        &self,
-        agent: &mut Agent,
-        authorization: impl AsRef<str>,
-        login: &str,
-    ) -> Result<Url, HarnessError> {
+    pub async fn sign_in(&self, agent: &mut Agent, authorization: impl AsRef<str>, login: &str) -> Result<Url, HarnessError> {
         let first = agent.get(authorization).await?;
         let page = self.follow(agent, first).await?;
         if let Some(redirect) = page.location() {
@@ -217,10 +190,7 @@ impl Provider {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([kind, id]);
         }
-        send(self.client.put(url).json(&value))
-            .await?
-            .expect_status(StatusCode::NO_CONTENT)
-            .map(drop)
+        send(self.client.put(url).json(&value)).await?.expect_status(StatusCode::NO_CONTENT).map(drop)
     }
 
     async fn ready(&mut self) -> Result<(), HarnessError> {

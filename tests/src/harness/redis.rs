@@ -30,29 +30,12 @@ impl Redis {
     pub async fn start_with(settings: &[&str]) -> Result<Self, HarnessError> {
         let folder = Scratch::new("redis")?;
         let port = ports::free()?;
-        let launch = Launch::new(
-            "redis-server",
-            find("redis-server", &[])?,
-            folder.path().join("log"),
-        )
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-        ])
-        .args([folder.path()])
-        .args(settings);
+        let launch = Launch::new("redis-server", find("redis-server", &[])?, folder.path().join("log"))
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .args([folder.path()])
+            .args(settings);
         let process = Process::start(&launch)?;
-        let mut redis = Self {
-            process,
-            launch,
-            port,
-            _folder: folder,
-        };
+        let mut redis = Self { process, launch, port, _folder: folder };
         redis.ready().await?;
         Ok(redis)
     }
@@ -71,9 +54,7 @@ impl Redis {
 
     /// A fresh connection.
     pub async fn connect(&self) -> Result<MultiplexedConnection, HarnessError> {
-        Ok(redis::Client::open(self.url())?
-            .get_multiplexed_async_connection()
-            .await?)
+        Ok(redis::Client::open(self.url())?.get_multiplexed_async_connection().await?)
     }
 
     /// Stands still until `resume`: connections stay open and nothing answers.
@@ -114,11 +95,7 @@ impl Redis {
         self.process
             .ready(START, async || {
                 let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-                redis::cmd("PING")
-                    .query_async::<String>(&mut connection)
-                    .await
-                    .ok()
-                    .map(drop)
+                redis::cmd("PING").query_async::<String>(&mut connection).await.ok().map(drop)
             })
             .await
     }

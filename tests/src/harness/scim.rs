@@ -22,20 +22,13 @@ impl Scim {
     /// A client for `base`, such as `http://localhost:8090/scim/v2/acme`, with a bearer token.
     pub fn new(base: impl Into<String>, token: impl Into<String>) -> Result<Self, HarnessError> {
         let base = base.into().trim_end_matches('/').to_owned();
-        Ok(Self {
-            client: client()?,
-            base,
-            token: token.into(),
-        })
+        Ok(Self { client: client()?, base, token: token.into() })
     }
 
     /// The same client with another token.
     #[must_use]
     pub fn with_token(&self, token: impl Into<String>) -> Self {
-        Self {
-            token: token.into(),
-            ..self.clone()
-        }
+        Self { token: token.into(), ..self.clone() }
     }
 
     /// Reads, for instance `/Users?filter=…` (percent-encoded by the caller) or `/Users/{id}`.
@@ -51,26 +44,22 @@ impl Scim {
 
     /// Creates.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Answer, HarnessError> {
-        self.send(Method::POST, path, HeaderMap::new(), Some(body))
-            .await
+        self.send(Method::POST, path, HeaderMap::new(), Some(body)).await
     }
 
     /// Replaces.
     pub async fn put(&self, path: &str, body: &Value) -> Result<Answer, HarnessError> {
-        self.send(Method::PUT, path, HeaderMap::new(), Some(body))
-            .await
+        self.send(Method::PUT, path, HeaderMap::new(), Some(body)).await
     }
 
     /// Changes.
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Answer, HarnessError> {
-        self.send(Method::PATCH, path, HeaderMap::new(), Some(body))
-            .await
+        self.send(Method::PATCH, path, HeaderMap::new(), Some(body)).await
     }
 
     /// Deletes.
     pub async fn delete(&self, path: &str) -> Result<Answer, HarnessError> {
-        self.send(Method::DELETE, path, HeaderMap::new(), None)
-            .await
+        self.send(Method::DELETE, path, HeaderMap::new(), None).await
     }
 
     /// Any request; a header given here replaces the usual one of that name.
@@ -87,9 +76,7 @@ impl Scim {
             .bearer_auth(&self.token)
             .header(header::ACCEPT, MEDIA_TYPE);
         if let Some(body) = body {
-            request = request
-                .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))
-                .body(serde_json::to_vec(body)?);
+            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)).body(serde_json::to_vec(body)?);
         }
         send(request.headers(headers)).await
     }

@@ -84,13 +84,7 @@ mod tests {
     #[test]
     fn only_our_own_folders_have_an_owner() {
         assert_eq!(owner("lockstep-tests-42-0-redis"), Some("42"));
-        for foreign in [
-            "lockstep-tests-x-0",
-            "lockstep-tests-42",
-            "lockstep-42-0",
-            "",
-            "lockstep-tests--0",
-        ] {
+        for foreign in ["lockstep-tests-x-0", "lockstep-tests-42", "lockstep-42-0", "", "lockstep-tests--0"] {
             assert_eq!(owner(foreign), None, "{foreign}");
         }
     }

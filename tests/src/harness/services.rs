@@ -52,16 +52,9 @@ impl Program {
     /// Where Cargo put it: beside the folder of the running test.
     fn path(self) -> Result<PathBuf, HarnessError> {
         let test = std::env::current_exe()?;
-        let folder = test
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("."));
+        let folder = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let path = folder.join(self.name());
-        if path.is_file() {
-            Ok(path)
-        } else {
-            Err(HarnessError::NotBuilt(path))
-        }
+        if path.is_file() { Ok(path) } else { Err(HarnessError::NotBuilt(path)) }
     }
 }
 
@@ -90,20 +83,13 @@ struct Listeners {
 
 impl Listeners {
     fn free() -> Result<Self, HarnessError> {
-        Ok(Self {
-            port: ports::free()?,
-            ops: ports::free()?,
-        })
+        Ok(Self { port: ports::free()?, ops: ports::free()? })
     }
 
     /// As the environment overrides a section's `listen` and `ops_listen`.
     fn settings(self, section: &str) -> [(String, String); 2] {
-        [("LISTEN", self.port), ("OPS_LISTEN", self.ops)].map(|(key, port)| {
-            (
-                format!("LOCKSTEP_{section}__{key}"),
-                format!("127.0.0.1:{port}"),
-            )
-        })
+        [("LISTEN", self.port), ("OPS_LISTEN", self.ops)]
+            .map(|(key, port)| (format!("LOCKSTEP_{section}__{key}"), format!("127.0.0.1:{port}")))
     }
 }
 
@@ -117,15 +103,8 @@ impl Site {
         let key = STANDARD.encode(key);
         let key_file = folder.write("master.key", format!("{key}\n"))?;
         let (gateway, provisioner) = (Listeners::free()?, Listeners::free()?);
-        let mut site = Self {
-            config: Table::new(),
-            folder,
-            gateway,
-            provisioner,
-            started: 0,
-            gateways: 0,
-            canary: Arc::default(),
-        };
+        let mut site =
+            Self { config: Table::new(), folder, gateway, provisioner, started: 0, gateways: 0, canary: Arc::default() };
         site.secret("the master key", &key);
         site.set("database.url", database);
         if let Some(redis) = redis {
@@ -207,28 +186,16 @@ impl Site {
         let configuration = self.configuration()?;
         let (listeners, settings) = self.listeners(program)?;
         self.started += 1;
-        let log = self
-            .folder
-            .path()
-            .join(format!("{}-{}.log", program.name(), self.started));
+        let log = self.folder.path().join(format!("{}-{}.log", program.name(), self.started));
         let mut launch = Launch::new(program.name(), program.path()?, &log)
-            .args([
-                "serve".into(),
-                "--config".into(),
-                configuration.into_os_string(),
-            ])
+            .args(["serve".into(), "--config".into(), configuration.into_os_string()])
             .folder(self.folder.path());
         for (name, value) in settings {
             launch = launch.env(name, value);
         }
         let process = Process::start(&launch)?;
         self.canary().log(&log);
-        Ok(Service {
-            process,
-            launch,
-            listeners,
-            client: client()?,
-        })
+        Ok(Service { process, launch, listeners, client: client()? })
     }
 
     /// Runs an operator's command, such as `["workspace", "create", "acme"]`, and returns what it printed as JSON. Secrets in the
@@ -242,17 +209,9 @@ impl Site {
         let output = self.output(program, arguments, &[]).await?;
         if !output.status.success() {
             let answer = json_or_text(&output.stderr);
-            return Err(HarnessError::Refused {
-                command: line(program, arguments),
-                status: output.status,
-                answer,
-            });
+            return Err(HarnessError::Refused { command: line(program, arguments), status: output.status, answer });
         }
-        let answer = if output.stdout.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&output.stdout)?
-        };
+        let answer = if output.stdout.is_empty() { Value::Null } else { serde_json::from_slice(&output.stdout)? };
         self.remember(&answer);
         Ok(answer)
     }
@@ -288,8 +247,7 @@ impl Site {
 
     /// Writes the configuration as it is now, and returns where it is.
     pub fn configuration(&self) -> Result<PathBuf, HarnessError> {
-        self.folder
-            .write("lockstep.toml", toml::to_string(&self.config)?)
+        self.folder.write("lockstep.toml", toml::to_string(&self.config)?)
     }
 
     /// The private folder of this site, for instance for a SQLite file.
@@ -310,11 +268,7 @@ impl Site {
         let services = match program {
             Program::Gateway => {
                 self.gateways += 1;
-                let ports = if self.gateways == 1 {
-                    self.gateway
-                } else {
-                    Listeners::free()?
-                };
+                let ports = if self.gateways == 1 { self.gateway } else { Listeners::free()? };
                 vec![gateway(ports)]
             }
             Program::Provisioner => vec![provisioner(self.provisioner)],
@@ -348,10 +302,7 @@ impl Drop for Site {
             return;
         }
         let leaks = self.canary().leaks();
-        assert!(
-            leaks.as_ref().is_ok_and(Vec::is_empty),
-            "a secret reached a log, or a log cannot be read: {leaks:?}"
-        );
+        assert!(leaks.as_ref().is_ok_and(Vec::is_empty), "a secret reached a log, or a log cannot be read: {leaks:?}");
     }
 }
 
@@ -360,8 +311,7 @@ fn line(program: Program, arguments: &[&str]) -> String {
 }
 
 fn json_or_text(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
 }
 
 #[cfg(test)]
@@ -373,20 +323,11 @@ mod tests {
         let mut site = Site::new("postgres://localhost/x", Some("redis://127.0.0.1:1")).unwrap();
         site.set("gateway.sessions.idle", "1h");
 
-        let written: Table = std::fs::read_to_string(site.configuration().unwrap())
-            .unwrap()
-            .parse()
-            .unwrap();
+        let written: Table = std::fs::read_to_string(site.configuration().unwrap()).unwrap().parse().unwrap();
 
-        assert_eq!(
-            written["database"]["url"].as_str(),
-            Some("postgres://localhost/x")
-        );
+        assert_eq!(written["database"]["url"].as_str(), Some("postgres://localhost/x"));
         assert_eq!(written["gateway"]["sessions"]["idle"].as_str(), Some("1h"));
-        assert_eq!(
-            written["gateway"]["public_url"].as_str(),
-            Some(site.gateway_url().as_str())
-        );
+        assert_eq!(written["gateway"]["public_url"].as_str(), Some(site.gateway_url().as_str()));
     }
 
     #[test]
@@ -394,10 +335,7 @@ mod tests {
     fn a_secret_in_a_log_fails_the_test_that_made_it() {
         let site = Site::new("sqlite://x", None).unwrap();
         site.remember(&serde_json::json!({ "tokens": [{ "token": "lockstep-token-0123" }] }));
-        let log = site
-            .folder
-            .write("gateway-1.log", "seen: lockstep-token-0123")
-            .unwrap();
+        let log = site.folder.write("gateway-1.log", "seen: lockstep-token-0123").unwrap();
         site.canary().log(&log);
 
         drop(site);

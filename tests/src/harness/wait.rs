@@ -23,10 +23,7 @@ pub async fn eventually<T>(
         }
         let next = Instant::now() + pause;
         if next >= deadline {
-            return Err(HarnessError::Deadline {
-                what: what.to_string(),
-                within,
-            });
+            return Err(HarnessError::Deadline { what: what.to_string(), within });
         }
         sleep_until(next).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -52,14 +49,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_hangs_is_bounded_by_the_deadline() {
-        let hanging = eventually("never", Duration::from_millis(20), async || {
-            std::future::pending::<Option<()>>().await
-        });
+        let hanging = eventually("never", Duration::from_millis(20), async || std::future::pending::<Option<()>>().await);
 
-        let error = tokio::time::timeout(Duration::from_secs(5), hanging)
-            .await
-            .unwrap()
-            .unwrap_err();
+        let error = tokio::time::timeout(Duration::from_secs(5), hanging).await.unwrap().unwrap_err();
 
         assert_eq!(error.to_string(), "never did not happen within 20ms");
     }

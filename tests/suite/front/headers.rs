@@ -49,10 +49,20 @@ fn spellings(name: &str) -> Vec<String> {
     let upper = name.to_ascii_uppercase();
     let with = |sign: &str| name.replace('-', sign);
     let last = name.rfind('-').map(|at| format!("{}_{}", &name[..at], &name[at + 1..]));
-    [name.to_owned(), upper, with("_"), with("."), with("+"), with(" "), format!("{name} "), format!("{name}\t"), format!(" {name}")]
-        .into_iter()
-        .chain(last)
-        .collect()
+    [
+        name.to_owned(),
+        upper,
+        with("_"),
+        with("."),
+        with("+"),
+        with(" "),
+        format!("{name} "),
+        format!("{name}\t"),
+        format!(" {name}"),
+    ]
+    .into_iter()
+    .chain(last)
+    .collect()
 }
 
 /// What the app was told, when it answers as JSON; `None` where the request did not get to it.

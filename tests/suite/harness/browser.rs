@@ -18,9 +18,7 @@ const SERVER: &str = r#"
 
 #[tokio::test]
 async fn chromium_shows_a_page_and_keeps_host_cookies_on_loopback() {
-    let nginx = Nginx::start(|port| format!("server {{ listen 127.0.0.1:{port}; {SERVER} }}"))
-        .await
-        .unwrap();
+    let nginx = Nginx::start(|port| format!("server {{ listen 127.0.0.1:{port}; {SERVER} }}")).await.unwrap();
     let base = format!("http://localhost:{}", nginx.port());
     let pictures = Scratch::new("pictures").unwrap();
     let browser = Browser::open().await.unwrap();
@@ -28,20 +26,13 @@ async fn chromium_shows_a_page_and_keeps_host_cookies_on_loopback() {
     browser.goto(&base).await.unwrap();
     assert_eq!(browser.text().await.unwrap(), "Welcome");
     browser.goto(&format!("{base}/cookies")).await.unwrap();
-    assert_eq!(
-        browser.text().await.unwrap(),
-        "[__Host-test=1]",
-        "a Secure cookie is kept on localhost without TLS"
-    );
+    assert_eq!(browser.text().await.unwrap(), "[__Host-test=1]", "a Secure cookie is kept on localhost without TLS");
     let picture = pictures.path().join("page.png");
     browser.screenshot(&picture).await.unwrap();
     let outside = browser.goto("http://example.com/").await;
 
     assert!(std::fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
-    assert!(
-        outside.unwrap_err().to_string().contains("refused"),
-        "names outside loopback do not resolve"
-    );
+    assert!(outside.unwrap_err().to_string().contains("refused"), "names outside loopback do not resolve");
     browser.close().await.unwrap();
 }
 
@@ -49,7 +40,9 @@ async fn chromium_shows_a_page_and_keeps_host_cookies_on_loopback() {
 async fn a_person_signs_in_at_the_provider_with_a_browser() {
     let ada = Account::new("ada", "sub-ada", "oid-ada", "ada@acme.example");
     let nginx = Nginx::start(|port| {
-        format!("server {{ listen 127.0.0.1:{port}; default_type text/html; location / {{ return 200 \"<p id=back>back</p>\"; }} }}")
+        format!(
+            "server {{ listen 127.0.0.1:{port}; default_type text/html; location / {{ return 200 \"<p id=back>back</p>\"; }} }}"
+        )
     })
     .await
     .unwrap();
@@ -58,9 +51,7 @@ async fn a_person_signs_in_at_the_provider_with_a_browser() {
     let provider = Provider::start(&[ada], &[client]).await.unwrap();
     let metadata = provider.metadata().await.unwrap();
     let url = authorization_url(metadata["authorization_endpoint"].as_str().unwrap());
-    let url = url
-        .as_str()
-        .replace(&encoded(REDIRECT_URI), &encoded(&home));
+    let url = url.as_str().replace(&encoded(REDIRECT_URI), &encoded(&home));
     let browser = Browser::open().await.unwrap();
 
     browser.goto(&url).await.unwrap();

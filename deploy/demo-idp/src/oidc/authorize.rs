@@ -56,8 +56,7 @@ fn authorize(app: &App, headers: &HeaderMap, params: &Params) -> Response {
         Err(refused) => return *refused,
     };
     let now = now();
-    let session =
-        sessions::cookie(headers).and_then(|secret| lock(&app.sessions).find(&secret, now));
+    let session = sessions::cookie(headers).and_then(|secret| lock(&app.sessions).find(&secret, now));
     if let (Some(session), Prompt::AsNeeded | Prompt::Never) = (&session, request.prompt) {
         let person = lock(&app.directory).person(&session.person).cloned();
         match person {
@@ -71,10 +70,7 @@ fn authorize(app: &App, headers: &HeaderMap, params: &Params) -> Response {
         }
     }
     if request.prompt == Prompt::Never {
-        let answer = [
-            ("error", "login_required"),
-            ("error_description", "nobody is signed in"),
-        ];
+        let answer = [("error", "login_required"), ("error_description", "nobody is signed in")];
         return Redirect::to(&request.return_to.with(&app.issuer, &answer)).into_response();
     }
     choose(app, params, &request)
@@ -109,11 +105,10 @@ pub(super) async fn sign_in(
         sessions.start(person.id, now)
     };
     match started {
-        Ok((secret, session)) => (
-            AppendHeaders([(header::SET_COOKIE, sessions::set_cookie(&secret))]),
-            answer(&app, &request, &session, now),
-        )
-            .into_response(),
+        Ok((secret, session)) => {
+            (AppendHeaders([(header::SET_COOKIE, sessions::set_cookie(&secret))]), answer(&app, &request, &session, now))
+                .into_response()
+        }
         Err(error) => broken(&error),
     }
 }
@@ -125,30 +120,18 @@ fn judge(app: &App, params: &Params) -> Result<Request, Box<Response>> {
 
 fn refuse(app: &App, refusal: Refusal) -> Response {
     match refusal {
-        Refusal::Page(why) => pages::error(
-            StatusCode::BAD_REQUEST,
-            &ErrorPage {
-                title: "This sign-in cannot go on",
-                text: why,
-                back: None,
-            },
-        ),
-        Refusal::Redirect(return_to, error, why) => Redirect::to(
-            &return_to.with(&app.issuer, &[("error", error), ("error_description", why)]),
-        )
-        .into_response(),
+        Refusal::Page(why) => {
+            pages::error(StatusCode::BAD_REQUEST, &ErrorPage { title: "This sign-in cannot go on", text: why, back: None })
+        }
+        Refusal::Redirect(return_to, error, why) => {
+            Redirect::to(&return_to.with(&app.issuer, &[("error", error), ("error_description", why)])).into_response()
+        }
     }
 }
 
 fn is_fit(session: &Session, person: &Person, request: &Request, now: DateTime<Utc>) -> bool {
-    let is_fresh = request
-        .max_age
-        .and_then(TimeDelta::try_seconds)
-        .is_none_or(|most| now - session.since <= most);
-    let is_meant = request
-        .login_hint
-        .as_deref()
-        .is_none_or(|hint| person.answers_to(hint));
+    let is_fresh = request.max_age.and_then(TimeDelta::try_seconds).is_none_or(|most| now - session.since <= most);
+    let is_meant = request.login_hint.as_deref().is_none_or(|hint| person.answers_to(hint));
     person.active && !session.is_ended && is_fresh && is_meant
 }
 
@@ -163,9 +146,7 @@ fn answer(app: &App, request: &Request, session: &Session, now: DateTime<Utc>) -
         auth_time: session.since,
     };
     match lock(&app.grants).issue(grant, now) {
-        Ok(code) => {
-            Redirect::to(&request.return_to.with(&app.issuer, &[("code", &code)])).into_response()
-        }
+        Ok(code) => Redirect::to(&request.return_to.with(&app.issuer, &[("code", &code)])).into_response(),
         Err(error) => broken(&error),
     }
 }
@@ -175,26 +156,10 @@ fn choose(app: &App, params: &Params, request: &Request) -> Response {
         return unreadable();
     };
     let directory = lock(&app.directory);
-    let is_hinted = |person: &Person| {
-        request
-            .login_hint
-            .as_deref()
-            .is_some_and(|hint| person.answers_to(hint))
-    };
-    let mut people: Vec<Choice> = directory
-        .people()
-        .iter()
-        .map(|person| Choice::new(person, is_hinted(person)))
-        .collect();
+    let is_hinted = |person: &Person| request.login_hint.as_deref().is_some_and(|hint| person.answers_to(hint));
+    let mut people: Vec<Choice> = directory.people().iter().map(|person| Choice::new(person, is_hinted(person))).collect();
     people.sort_by_key(|choice| !choice.is_hinted);
-    pages::page(
-        StatusCode::OK,
-        &SignInPage {
-            company: directory.company(),
-            action: format!("/sign-in?{query}"),
-            people,
-        },
-    )
+    pages::page(StatusCode::OK, &SignInPage { company: directory.company(), action: format!("/sign-in?{query}"), people })
 }
 
 fn switched_off(app: &App, params: &Params, person: &Person) -> Response {
@@ -203,17 +168,8 @@ fn switched_off(app: &App, params: &Params, person: &Person) -> Response {
         person.name(),
         app.company()
     );
-    let back = url_query(&params.choosing())
-        .ok()
-        .map(|query| (format!("/authorize?{query}"), "Sign in as somebody else"));
-    pages::error(
-        StatusCode::FORBIDDEN,
-        &ErrorPage {
-            title: "You cannot sign in",
-            text: &text,
-            back,
-        },
-    )
+    let back = url_query(&params.choosing()).ok().map(|query| (format!("/authorize?{query}"), "Sign in as somebody else"));
+    pages::error(StatusCode::FORBIDDEN, &ErrorPage { title: "You cannot sign in", text: &text, back })
 }
 
 fn url_query(params: &Params) -> Result<String, axum::Error> {
@@ -227,24 +183,13 @@ fn url_query(params: &Params) -> Result<String, axum::Error> {
 
 fn unreadable() -> Response {
     let text = "The request has a parameter twice, or lacks one.";
-    pages::error(
-        StatusCode::BAD_REQUEST,
-        &ErrorPage {
-            title: "We could not read that request",
-            text,
-            back: None,
-        },
-    )
+    pages::error(StatusCode::BAD_REQUEST, &ErrorPage { title: "We could not read that request", text, back: None })
 }
 
 fn broken(error: &crate::random::NoRandomness) -> Response {
     tracing::error!(%error, "a sign-in failed");
     pages::error(
         StatusCode::INTERNAL_SERVER_ERROR,
-        &ErrorPage {
-            title: "Something broke here",
-            text: "Please try again.",
-            back: None,
-        },
+        &ErrorPage { title: "Something broke here", text: "Please try again.", back: None },
     )
 }

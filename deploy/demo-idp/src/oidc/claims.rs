@@ -49,13 +49,7 @@ pub(super) struct IdToken<'a> {
 }
 
 impl<'a> IdToken<'a> {
-    pub(super) fn new(
-        issuer: &'a str,
-        grant: &'a Grant,
-        person: &Person,
-        iat: i64,
-        life: i64,
-    ) -> Self {
+    pub(super) fn new(issuer: &'a str, grant: &'a Grant, person: &Person, iat: i64, life: i64) -> Self {
         Self {
             iss: issuer,
             aud: &grant.client_id,

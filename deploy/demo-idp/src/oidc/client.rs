@@ -18,12 +18,7 @@ pub struct Client {
 impl Client {
     /// Makes a client with a random secret and no redirect URI yet.
     pub fn new(id: &str) -> Result<Self, NoRandomness> {
-        Ok(Self {
-            id: id.to_owned(),
-            secret: random::token()?,
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-        })
+        Ok(Self { id: id.to_owned(), secret: random::token()?, redirect_uris: Vec::new(), post_logout_redirect_uris: Vec::new() })
     }
 
     pub(super) fn is_authentic(&self, id: &str, secret: &str) -> bool {
@@ -34,9 +29,6 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("id", &self.id)
-            .field("redirect_uris", &self.redirect_uris)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("id", &self.id).field("redirect_uris", &self.redirect_uris).finish_non_exhaustive()
     }
 }

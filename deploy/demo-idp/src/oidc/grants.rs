@@ -46,33 +46,16 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    pub(super) fn issue(
-        &mut self,
-        grant: Grant,
-        now: DateTime<Utc>,
-    ) -> Result<String, NoRandomness> {
+    pub(super) fn issue(&mut self, grant: Grant, now: DateTime<Utc>) -> Result<String, NoRandomness> {
         self.codes.retain(|_, code| code.until > now);
         self.tokens.retain(|_, token| token.until > now);
         let code = random::token()?;
-        self.codes.insert(
-            code.clone(),
-            Code {
-                grant,
-                until: now + CODE_LIFE,
-                is_used: false,
-            },
-        );
+        self.codes.insert(code.clone(), Code { grant, until: now + CODE_LIFE, is_used: false });
         Ok(code)
     }
 
     /// Takes what a code stands for; whoever fails has spent it all the same.
-    pub(super) fn redeem(
-        &mut self,
-        code: &str,
-        redirect_uri: &str,
-        verifier: &str,
-        now: DateTime<Utc>,
-    ) -> Option<Grant> {
+    pub(super) fn redeem(&mut self, code: &str, redirect_uri: &str, verifier: &str, now: DateTime<Utc>) -> Option<Grant> {
         let found = self.codes.get_mut(code)?;
         if found.is_used {
             // RFC 6749, section 4.1.2: a code that comes twice was stolen, so what came of it ends too.
@@ -94,22 +77,12 @@ impl Grants {
         now: DateTime<Utc>,
     ) -> Result<(String, i64), NoRandomness> {
         let token = random::token()?;
-        self.tokens.insert(
-            token.clone(),
-            AccessToken {
-                person: person.clone(),
-                code: code.to_owned(),
-                until: now + TOKEN_LIFE,
-            },
-        );
+        self.tokens.insert(token.clone(), AccessToken { person: person.clone(), code: code.to_owned(), until: now + TOKEN_LIFE });
         Ok((token, TOKEN_LIFE.num_seconds()))
     }
 
     pub(super) fn owner(&self, token: &str, now: DateTime<Utc>) -> Option<PersonId> {
-        self.tokens
-            .get(token)
-            .filter(|token| token.until > now)
-            .map(|token| token.person.clone())
+        self.tokens.get(token).filter(|token| token.until > now).map(|token| token.person.clone())
     }
 
     /// Ends all that a person was granted.
@@ -121,10 +94,7 @@ impl Grants {
 
 /// RFC 7636, section 4.1.
 fn is_verifier(text: &str) -> bool {
-    (43..=128).contains(&text.len())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
+    (43..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c))
 }
 
 #[cfg(test)]
@@ -156,9 +126,7 @@ mod tests {
         let (mut grants, code, now) = issued();
 
         assert!(grants.redeem(&code, CALLBACK, VERIFIER, now).is_some());
-        let (token, _) = grants
-            .access_token(&code, &PersonId::fixed("ada"), now)
-            .unwrap();
+        let (token, _) = grants.access_token(&code, &PersonId::fixed("ada"), now).unwrap();
         assert!(grants.owner(&token, now).is_some());
 
         assert_eq!(grants.redeem(&code, CALLBACK, VERIFIER, now), None);
@@ -168,60 +136,30 @@ mod tests {
     #[test]
     fn a_code_lives_for_sixty_seconds() {
         let (mut grants, code, now) = issued();
-        assert!(
-            grants
-                .redeem(
-                    &code,
-                    CALLBACK,
-                    VERIFIER,
-                    now + TimeDelta::milliseconds(59_999)
-                )
-                .is_some()
-        );
+        assert!(grants.redeem(&code, CALLBACK, VERIFIER, now + TimeDelta::milliseconds(59_999)).is_some());
 
         let (mut grants, code, now) = issued();
-        assert_eq!(
-            grants.redeem(&code, CALLBACK, VERIFIER, now + CODE_LIFE),
-            None
-        );
+        assert_eq!(grants.redeem(&code, CALLBACK, VERIFIER, now + CODE_LIFE), None);
     }
 
     #[test]
     fn a_failed_attempt_spends_the_code() {
         let wrong = "x".repeat(43);
-        for (uri, verifier) in [
-            (CALLBACK, wrong.as_str()),
-            (CALLBACK, ""),
-            ("http://rp/other", VERIFIER),
-        ] {
+        for (uri, verifier) in [(CALLBACK, wrong.as_str()), (CALLBACK, ""), ("http://rp/other", VERIFIER)] {
             let (mut grants, code, now) = issued();
 
-            assert_eq!(
-                grants.redeem(&code, uri, verifier, now),
-                None,
-                "{uri} {verifier}"
-            );
-            assert_eq!(
-                grants.redeem(&code, CALLBACK, VERIFIER, now),
-                None,
-                "the code was spent"
-            );
+            assert_eq!(grants.redeem(&code, uri, verifier, now), None, "{uri} {verifier}");
+            assert_eq!(grants.redeem(&code, CALLBACK, VERIFIER, now), None, "the code was spent");
         }
     }
 
     #[test]
     fn an_access_token_lives_for_an_hour() {
         let (mut grants, code, now) = issued();
-        let (token, seconds) = grants
-            .access_token(&code, &PersonId::fixed("ada"), now)
-            .unwrap();
+        let (token, seconds) = grants.access_token(&code, &PersonId::fixed("ada"), now).unwrap();
 
         assert_eq!(seconds, 3600);
-        assert!(
-            grants
-                .owner(&token, now + TimeDelta::seconds(3599))
-                .is_some()
-        );
+        assert!(grants.owner(&token, now + TimeDelta::seconds(3599)).is_some());
         assert_eq!(grants.owner(&token, now + TimeDelta::seconds(3600)), None);
     }
 }

@@ -39,10 +39,7 @@ pub(super) async fn get(
     headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Response {
-    params.map_or_else(
-        |_| refused(),
-        |Query(params)| begin(&app, &headers, &params),
-    )
+    params.map_or_else(|_| refused(), |Query(params)| begin(&app, &headers, &params))
 }
 
 pub(super) async fn post(
@@ -72,34 +69,19 @@ fn begin(app: &App, headers: &HeaderMap, params: &Params) -> Response {
     let Ok(target) = target(app, params) else {
         return refused();
     };
-    let session =
-        sessions::cookie(headers).and_then(|secret| lock(&app.sessions).find(&secret, now()));
-    let hint = app
-        .key
-        .read_hint::<Hint>(&params.id_token_hint, &app.issuer, &app.client().id);
+    let session = sessions::cookie(headers).and_then(|secret| lock(&app.sessions).find(&secret, now()));
+    let hint = app.key.read_hint::<Hint>(&params.id_token_hint, &app.issuer, &app.client().id);
     let is_meant = |sid: &str| hint.is_some_and(|hint| hint.sid == sid);
     match session {
         Some(session) if !is_meant(&session.sid) => {
-            let name = lock(&app.directory)
-                .person(&session.person)
-                .map(crate::Person::name)
-                .unwrap_or_default();
+            let name = lock(&app.directory).person(&session.person).map(crate::Person::name).unwrap_or_default();
             let fields = [
                 ("client_id", params.client_id.as_str()),
-                (
-                    "post_logout_redirect_uri",
-                    params.post_logout_redirect_uri.as_str(),
-                ),
+                ("post_logout_redirect_uri", params.post_logout_redirect_uri.as_str()),
                 ("id_token_hint", params.id_token_hint.as_str()),
                 ("state", params.state.as_str()),
             ];
-            pages::page(
-                StatusCode::OK,
-                &SignOutPage {
-                    name: &name,
-                    fields: &fields,
-                },
-            )
+            pages::page(StatusCode::OK, &SignOutPage { name: &name, fields: &fields })
         }
         Some(_) | None => finish(app, headers, target),
     }
@@ -124,19 +106,10 @@ fn target(app: &App, params: &Params) -> Result<Option<String>, NotRegistered> {
         return Ok(None);
     }
     let client = app.client();
-    let is_client = params.client_id == client.id
-        || app
-            .key
-            .read_hint::<Hint>(&params.id_token_hint, &app.issuer, &client.id)
-            .is_some();
-    let registered = client
-        .post_logout_redirect_uris
-        .iter()
-        .find(|uri| **uri == params.post_logout_redirect_uri);
-    let mut uri = registered
-        .filter(|_| is_client)
-        .and_then(|uri| Url::parse(uri).ok())
-        .ok_or(NotRegistered)?;
+    let is_client =
+        params.client_id == client.id || app.key.read_hint::<Hint>(&params.id_token_hint, &app.issuer, &client.id).is_some();
+    let registered = client.post_logout_redirect_uris.iter().find(|uri| **uri == params.post_logout_redirect_uri);
+    let mut uri = registered.filter(|_| is_client).and_then(|uri| Url::parse(uri).ok()).ok_or(NotRegistered)?;
     if !params.state.is_empty() {
         uri.query_pairs_mut().append_pair("state", &params.state);
     }
@@ -145,12 +118,5 @@ fn target(app: &App, params: &Params) -> Result<Option<String>, NotRegistered> {
 
 fn refused() -> Response {
     let text = "The application asked to end at an address that is not registered. You are still signed in here.";
-    pages::error(
-        StatusCode::BAD_REQUEST,
-        &ErrorPage {
-            title: "This sign-out cannot go on",
-            text,
-            back: None,
-        },
-    )
+    pages::error(StatusCode::BAD_REQUEST, &ErrorPage { title: "This sign-out cannot go on", text, back: None })
 }

@@ -30,18 +30,13 @@ use crate::provider::App;
 
 /// What browsers reach: these must come from a page of our own where they change something.
 pub(crate) fn browser_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/sign-in", post(authorize::sign_in))
-        .route("/sign-out", post(logout::confirmed))
+    Router::new().route("/sign-in", post(authorize::sign_in)).route("/sign-out", post(logout::confirmed))
 }
 
 /// What protocols reach from elsewhere: a cross-site POST is legitimate here, and carries no cookie of ours.
 pub(crate) fn protocol_routes() -> Router<Arc<App>> {
     Router::new()
-        .route(
-            "/.well-known/openid-configuration",
-            get(discovery::configuration),
-        )
+        .route("/.well-known/openid-configuration", get(discovery::configuration))
         .route("/jwks", get(discovery::keys))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/token", post(token::exchange))

@@ -42,11 +42,7 @@ pub(super) struct Params {
 impl Params {
     /// The same request, asked again in our own page: the person has chosen to choose.
     pub(super) fn choosing(&self) -> Self {
-        Self {
-            prompt: Some("select_account".to_owned()),
-            login_hint: None,
-            ..self.clone()
-        }
+        Self { prompt: Some("select_account".to_owned()), login_hint: None, ..self.clone() }
     }
 }
 
@@ -99,18 +95,12 @@ impl Request {
         }
     }
 
-    fn judge_rest(
-        params: &Params,
-        return_to: &ReturnTo,
-    ) -> Result<Self, (&'static str, &'static str)> {
+    fn judge_rest(params: &Params, return_to: &ReturnTo) -> Result<Self, (&'static str, &'static str)> {
         if params.request.is_some() {
             return Err(("request_not_supported", "request objects are not supported"));
         }
         if params.request_uri.is_some() {
-            return Err((
-                "request_uri_not_supported",
-                "request objects are not supported",
-            ));
+            return Err(("request_uri_not_supported", "request objects are not supported"));
         }
         if params.response_type.as_deref() != Some("code") {
             return Err(("unsupported_response_type", "response_type must be code"));
@@ -118,13 +108,7 @@ impl Request {
         if !matches!(params.response_mode.as_deref(), None | Some("query")) {
             return Err(("invalid_request", "response_mode must be query"));
         }
-        if !params
-            .scope
-            .as_deref()
-            .unwrap_or_default()
-            .split(' ')
-            .any(|scope| scope == "openid")
-        {
+        if !params.scope.as_deref().unwrap_or_default().split(' ').any(|scope| scope == "openid") {
             return Err(("invalid_scope", "scope must contain openid"));
         }
         Ok(Self {
@@ -147,16 +131,10 @@ impl ReturnTo {
         let given = params.redirect_uri.as_deref().unwrap_or_default();
         // RFC 9700, section 2.1: exact string matching, or a code can be stolen through a look-alike.
         let registered = client.redirect_uris.iter().find(|uri| *uri == given);
-        let registered = registered.ok_or(Refusal::Page(
-            "The application asked to be answered at an address that is not registered.",
-        ))?;
-        let uri = Url::parse(registered)
-            .map_err(|_| Refusal::Page("The application's registered address cannot be used."))?;
-        Ok(Self {
-            uri,
-            registered: registered.clone(),
-            state: params.state.clone(),
-        })
+        let registered =
+            registered.ok_or(Refusal::Page("The application asked to be answered at an address that is not registered."))?;
+        let uri = Url::parse(registered).map_err(|_| Refusal::Page("The application's registered address cannot be used."))?;
+        Ok(Self { uri, registered: registered.clone(), state: params.state.clone() })
     }
 
     /// Builds the answer's URL; RFC 9207: with `iss`, so that the client can tell providers apart.
@@ -176,35 +154,20 @@ impl ReturnTo {
 
 fn challenge(params: &Params) -> Result<String, (&'static str, &'static str)> {
     if params.code_challenge_method.as_deref() != Some("S256") {
-        return Err((
-            "invalid_request",
-            "PKCE with code_challenge_method S256 is required",
-        ));
+        return Err(("invalid_request", "PKCE with code_challenge_method S256 is required"));
     }
     let challenge = params.code_challenge.clone().unwrap_or_default();
-    let is_sha256 = challenge.len() == 43
-        && challenge
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    is_sha256.then_some(challenge).ok_or((
-        "invalid_request",
-        "code_challenge must be 43 characters of base64url",
-    ))
+    let is_sha256 = challenge.len() == 43 && challenge.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    is_sha256.then_some(challenge).ok_or(("invalid_request", "code_challenge must be 43 characters of base64url"))
 }
 
 fn prompt(prompt: Option<&str>) -> Result<Prompt, (&'static str, &'static str)> {
-    let words: Vec<&str> = prompt
-        .unwrap_or_default()
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> = prompt.unwrap_or_default().split(' ').filter(|word| !word.is_empty()).collect();
     match words.as_slice() {
         [] => Ok(Prompt::AsNeeded),
         ["none"] => Ok(Prompt::Never),
         words if words.contains(&"none") => Err(("invalid_request", "prompt none stands alone")),
-        words if words.contains(&"login") || words.contains(&"select_account") => {
-            Ok(Prompt::Always)
-        }
+        words if words.contains(&"login") || words.contains(&"select_account") => Ok(Prompt::Always),
         _ => Ok(Prompt::AsNeeded),
     }
 }
@@ -212,9 +175,7 @@ fn prompt(prompt: Option<&str>) -> Result<Prompt, (&'static str, &'static str)> 
 fn max_age(max_age: Option<&str>) -> Result<Option<i64>, (&'static str, &'static str)> {
     let Some(text) = max_age else { return Ok(None) };
     let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
-    seconds
-        .map(Some)
-        .ok_or(("invalid_request", "max_age must be a number of seconds"))
+    seconds.map(Some).ok_or(("invalid_request", "max_age must be a number of seconds"))
 }
 
 #[cfg(test)]
@@ -222,10 +183,7 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        Client {
-            redirect_uris: vec!["https://rp.example/callback/acme?x=1".into()],
-            ..Client::new("lockstep").unwrap()
-        }
+        Client { redirect_uris: vec!["https://rp.example/callback/acme?x=1".into()], ..Client::new("lockstep").unwrap() }
     }
 
     fn good() -> Params {
@@ -247,10 +205,7 @@ mod tests {
 
         let answer = request.return_to.with("http://idp", &[("code", "c")]);
 
-        assert_eq!(
-            answer,
-            "https://rp.example/callback/acme?x=1&code=c&state=s%26t&iss=http%3A%2F%2Fidp"
-        );
+        assert_eq!(answer, "https://rp.example/callback/acme?x=1&code=c&state=s%26t&iss=http%3A%2F%2Fidp");
     }
 
     #[test]
@@ -262,114 +217,30 @@ mod tests {
             "",
         ];
         for uri in uris {
-            let params = Params {
-                redirect_uri: Some(uri.into()),
-                ..good()
-            };
-            assert!(
-                matches!(Request::judge(&params, &client()), Err(Refusal::Page(_))),
-                "{uri}"
-            );
+            let params = Params { redirect_uri: Some(uri.into()), ..good() };
+            assert!(matches!(Request::judge(&params, &client()), Err(Refusal::Page(_))), "{uri}");
         }
 
-        let params = Params {
-            client_id: Some("other".into()),
-            ..good()
-        };
-        assert!(matches!(
-            Request::judge(&params, &client()),
-            Err(Refusal::Page(_))
-        ));
+        let params = Params { client_id: Some("other".into()), ..good() };
+        assert!(matches!(Request::judge(&params, &client()), Err(Refusal::Page(_))));
     }
 
     #[test]
     fn what_is_not_the_code_flow_with_s256_is_refused() {
         let some = |text: &str| Some(text.to_owned());
         let cases = [
-            (
-                Params {
-                    response_type: some("code id_token"),
-                    ..good()
-                },
-                "unsupported_response_type",
-            ),
-            (
-                Params {
-                    response_type: None,
-                    ..good()
-                },
-                "unsupported_response_type",
-            ),
-            (
-                Params {
-                    response_mode: some("fragment"),
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    scope: some("email"),
-                    ..good()
-                },
-                "invalid_scope",
-            ),
-            (
-                Params {
-                    code_challenge_method: some("plain"),
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    code_challenge_method: None,
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    code_challenge: None,
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    code_challenge: some("short"),
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    prompt: some("none login"),
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    max_age: some("-1"),
-                    ..good()
-                },
-                "invalid_request",
-            ),
-            (
-                Params {
-                    request: some("ey"),
-                    ..good()
-                },
-                "request_not_supported",
-            ),
-            (
-                Params {
-                    request_uri: some("https://x"),
-                    ..good()
-                },
-                "request_uri_not_supported",
-            ),
+            (Params { response_type: some("code id_token"), ..good() }, "unsupported_response_type"),
+            (Params { response_type: None, ..good() }, "unsupported_response_type"),
+            (Params { response_mode: some("fragment"), ..good() }, "invalid_request"),
+            (Params { scope: some("email"), ..good() }, "invalid_scope"),
+            (Params { code_challenge_method: some("plain"), ..good() }, "invalid_request"),
+            (Params { code_challenge_method: None, ..good() }, "invalid_request"),
+            (Params { code_challenge: None, ..good() }, "invalid_request"),
+            (Params { code_challenge: some("short"), ..good() }, "invalid_request"),
+            (Params { prompt: some("none login"), ..good() }, "invalid_request"),
+            (Params { max_age: some("-1"), ..good() }, "invalid_request"),
+            (Params { request: some("ey"), ..good() }, "request_not_supported"),
+            (Params { request_uri: some("https://x"), ..good() }, "request_uri_not_supported"),
         ];
         for (params, expected) in cases {
             match Request::judge(&params, &client()) {
@@ -381,17 +252,7 @@ mod tests {
 
     #[test]
     fn prompts_are_understood() {
-        let read = |words: &str| {
-            Request::judge(
-                &Params {
-                    prompt: Some(words.into()),
-                    ..good()
-                },
-                &client(),
-            )
-            .unwrap()
-            .prompt
-        };
+        let read = |words: &str| Request::judge(&Params { prompt: Some(words.into()), ..good() }, &client()).unwrap().prompt;
         assert_eq!(read("none"), Prompt::Never);
         assert_eq!(read("login consent"), Prompt::Always);
         assert_eq!(read("select_account"), Prompt::Always);

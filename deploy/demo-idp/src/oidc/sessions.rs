@@ -31,33 +31,18 @@ pub(crate) struct Sessions(HashMap<String, Session>);
 
 impl Sessions {
     /// Starts a session, and returns the cookie's secret with it.
-    pub(super) fn start(
-        &mut self,
-        person: PersonId,
-        now: DateTime<Utc>,
-    ) -> Result<(String, Session), NoRandomness> {
+    pub(super) fn start(&mut self, person: PersonId, now: DateTime<Utc>) -> Result<(String, Session), NoRandomness> {
         self.0.retain(|_, session| session.since + LIFE > now);
         if self.0.len() >= MOST {
             self.0.clear();
         }
-        let (secret, session) = (
-            random::token()?,
-            Session {
-                person,
-                sid: random::token()?,
-                since: now,
-                is_ended: false,
-            },
-        );
+        let (secret, session) = (random::token()?, Session { person, sid: random::token()?, since: now, is_ended: false });
         self.0.insert(secret.clone(), session.clone());
         Ok((secret, session))
     }
 
     pub(super) fn find(&self, secret: &str, now: DateTime<Utc>) -> Option<Session> {
-        self.0
-            .get(secret)
-            .filter(|session| session.since + LIFE > now)
-            .cloned()
+        self.0.get(secret).filter(|session| session.since + LIFE > now).cloned()
     }
 
     pub(super) fn forget(&mut self, secret: &str) {
@@ -66,26 +51,15 @@ impl Sessions {
 
     /// Ends every session of a person, for good.
     pub(crate) fn end(&mut self, person: &PersonId) {
-        for session in self
-            .0
-            .values_mut()
-            .filter(|session| session.person == *person)
-        {
+        for session in self.0.values_mut().filter(|session| session.person == *person) {
             session.is_ended = true;
         }
     }
 }
 
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
-    let pairs = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'));
-    pairs
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, secret)| secret.to_owned())
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, secret)| secret.to_owned())
 }
 
 /// Lax: the cookie must come along when an application sends the browser here. Not `Secure`: the demo speaks plain HTTP.

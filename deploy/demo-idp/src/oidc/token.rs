@@ -56,17 +56,10 @@ impl TokenError {
 impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
         let (status, error) = self.parts();
-        let mut response = (
-            status,
-            no_store(),
-            Json(json!({"error": error, "error_description": self.to_string()})),
-        )
-            .into_response();
+        let mut response =
+            (status, no_store(), Json(json!({"error": error, "error_description": self.to_string()}))).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(r#"Basic realm="token""#),
-            );
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="token""#));
         }
         response
     }
@@ -82,33 +75,17 @@ pub(super) async fn exchange(
     if params.grant_type.as_deref() != Some("authorization_code") {
         return Err(TokenError::UnsupportedGrantType);
     }
-    let (Some(code), Some(redirect_uri), Some(verifier)) =
-        (&params.code, &params.redirect_uri, &params.code_verifier)
-    else {
+    let (Some(code), Some(redirect_uri), Some(verifier)) = (&params.code, &params.redirect_uri, &params.code_verifier) else {
         return Err(TokenError::InvalidRequest);
     };
     let now = now();
-    let grant = lock(&app.grants)
-        .redeem(code, redirect_uri, verifier, now)
-        .ok_or(TokenError::InvalidGrant)?;
+    let grant = lock(&app.grants).redeem(code, redirect_uri, verifier, now).ok_or(TokenError::InvalidGrant)?;
     let person = lock(&app.directory).person(&grant.person).cloned();
     // A code does not outlive its person's account.
-    let person = person
-        .filter(|person| person.active)
-        .ok_or(TokenError::InvalidGrant)?;
-    let (access_token, life) = lock(&app.grants)
-        .access_token(code, &person.id, now)
-        .map_err(|_| TokenError::ServerError)?;
-    let id_token = app
-        .key
-        .sign(&IdToken::new(
-            &app.issuer,
-            &grant,
-            &person,
-            now.timestamp(),
-            life,
-        ))
-        .map_err(|_| TokenError::ServerError)?;
+    let person = person.filter(|person| person.active).ok_or(TokenError::InvalidGrant)?;
+    let (access_token, life) = lock(&app.grants).access_token(code, &person.id, now).map_err(|_| TokenError::ServerError)?;
+    let id_token =
+        app.key.sign(&IdToken::new(&app.issuer, &grant, &person, now.timestamp(), life)).map_err(|_| TokenError::ServerError)?;
     let body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": life, "scope": "openid email profile", "id_token": id_token});
     Ok((no_store(), Json(body)).into_response())
 }
@@ -124,10 +101,7 @@ fn authenticate(app: &App, headers: &HeaderMap, params: &Params) -> Result<(), T
         (None, Some(secret)) => (params.client_id.clone().unwrap_or_default(), secret.clone()),
         (None, None) => return Err(TokenError::InvalidClient),
     };
-    app.client()
-        .is_authentic(&id, &secret)
-        .then_some(())
-        .ok_or(TokenError::InvalidClient)
+    app.client().is_authentic(&id, &secret).then_some(()).ok_or(TokenError::InvalidClient)
 }
 
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenError> {
@@ -138,9 +112,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenError> {
         let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
         let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
         let (id, secret) = decoded.split_once(':')?;
-        scheme
-            .eq_ignore_ascii_case("basic")
-            .then(|| (form_decoded(id), form_decoded(secret)))
+        scheme.eq_ignore_ascii_case("basic").then(|| (form_decoded(id), form_decoded(secret)))
     };
     read().map(Some).ok_or(TokenError::InvalidClient)
 }
@@ -148,15 +120,9 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenError> {
 /// RFC 6749, section 2.3.1: both halves are form-encoded before they are joined.
 fn form_decoded(text: &str) -> String {
     let pair = format!("v={text}");
-    url::form_urlencoded::parse(pair.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+    url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 fn no_store() -> [(header::HeaderName, &'static str); 2] {
-    [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::PRAGMA, "no-cache"),
-    ]
+    [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")]
 }

@@ -37,39 +37,21 @@ impl Client {
         Ok(Self { http, limit })
     }
 
-    pub(super) async fn send(
-        &self,
-        target: &Target,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Answer {
+    pub(super) async fn send(&self, target: &Target, method: &Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", target.base()))
             .bearer_auth(target.token())
             .header(header::ACCEPT, SCIM_JSON);
         if let Some(body) = body {
-            request = request
-                .header(header::CONTENT_TYPE, format!("{SCIM_JSON}; charset=utf-8"))
-                .body(body.to_string());
+            request = request.header(header::CONTENT_TYPE, format!("{SCIM_JSON}; charset=utf-8")).body(body.to_string());
         }
         let started = Instant::now();
         let outcome = read(request).await;
         let ms = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         match outcome {
-            Ok((status, body)) => Answer {
-                failure: failure(status, &body),
-                status: Some(status),
-                ms,
-                body,
-            },
-            Err(error) => Answer {
-                status: None,
-                ms,
-                body: Value::Null,
-                failure: Some(self.reason(&error)),
-            },
+            Ok((status, body)) => Answer { failure: failure(status, &body), status: Some(status), ms, body },
+            Err(error) => Answer { status: None, ms, body: Value::Null, failure: Some(self.reason(&error)) },
         }
     }
 
@@ -77,11 +59,7 @@ impl Client {
         if error.is_timeout() {
             return format!("no answer within {} s", self.limit.as_secs());
         }
-        if error.is_connect() {
-            "nobody answers there".to_owned()
-        } else {
-            "the connection broke".to_owned()
-        }
+        if error.is_connect() { "nobody answers there".to_owned() } else { "the connection broke".to_owned() }
     }
 }
 
@@ -96,17 +74,10 @@ async fn read(request: reqwest::RequestBuilder) -> Result<(u16, Value), reqwest:
             break;
         }
     }
-    Ok((
-        status,
-        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-    ))
+    Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
 }
 
 fn failure(status: u16, body: &Value) -> Option<String> {
-    let detail = || {
-        body.get("detail")
-            .and_then(Value::as_str)
-            .unwrap_or("the server gave no reason")
-    };
+    let detail = || body.get("detail").and_then(Value::as_str).unwrap_or("the server gave no reason");
     (!(200..300).contains(&status)).then(|| detail().chars().take(300).collect())
 }

@@ -61,8 +61,7 @@ impl Exchange {
     /// Tells whether the server confirmed it.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
-        self.status
-            .is_some_and(|status| (200..300).contains(&status))
+        self.status.is_some_and(|status| (200..300).contains(&status))
     }
 
     /// Tells whether it makes no sense to go on: no answer came, or the token was refused.
@@ -72,11 +71,7 @@ impl Exchange {
 
     /// Writes the time as people read it: `14 ms`.
     pub(crate) fn time(&self) -> String {
-        if self.ms < 10.0 {
-            format!("{:.1} ms", self.ms)
-        } else {
-            format!("{:.0} ms", self.ms)
-        }
+        if self.ms < 10.0 { format!("{:.1} ms", self.ms) } else { format!("{:.0} ms", self.ms) }
     }
 
     /// Writes the outcome in one line, for the person's row: `Deactivated: 200 in 14 ms — out everywhere`.
@@ -84,14 +79,10 @@ impl Exchange {
         let (done, tried, then) = self.words();
         match (self.status, &self.failure) {
             (Some(status), None) => format!("{done}: {status} in {}{then}", self.time()),
-            (Some(status), Some(_)) => format!(
-                "{tried} refused: {status} in {}. Sent again at the next sync",
-                self.time()
-            ),
-            (None, _) => format!(
-                "{tried} not confirmed: {}. Sent again at the next sync",
-                self.failure.as_deref().unwrap_or("no answer")
-            ),
+            (Some(status), Some(_)) => format!("{tried} refused: {status} in {}. Sent again at the next sync", self.time()),
+            (None, _) => {
+                format!("{tried} not confirmed: {}. Sent again at the next sync", self.failure.as_deref().unwrap_or("no answer"))
+            }
         }
     }
 
@@ -113,26 +104,10 @@ impl Exchange {
         match self.action {
             Action::FindUser | Action::FindGroup => words("Looked up", "Look-up"),
             Action::CreateUser | Action::CreateGroup => words("Created", "Creation"),
-            Action::Activate => (
-                "Activated".to_owned(),
-                "Activation".to_owned(),
-                " — may sign in again",
-            ),
-            Action::Deactivate => (
-                "Deactivated".to_owned(),
-                "Deactivation".to_owned(),
-                " — out everywhere",
-            ),
-            Action::AddMembers => (
-                format!("Added to {}", self.subject),
-                format!("Adding to {}", self.subject),
-                "",
-            ),
-            Action::RemoveMembers => (
-                format!("Removed from {}", self.subject),
-                format!("Removing from {}", self.subject),
-                "",
-            ),
+            Action::Activate => ("Activated".to_owned(), "Activation".to_owned(), " — may sign in again"),
+            Action::Deactivate => ("Deactivated".to_owned(), "Deactivation".to_owned(), " — out everywhere"),
+            Action::AddMembers => (format!("Added to {}", self.subject), format!("Adding to {}", self.subject), ""),
+            Action::RemoveMembers => (format!("Removed from {}", self.subject), format!("Removing from {}", self.subject), ""),
         }
     }
 }
@@ -154,8 +129,6 @@ impl SyncReport {
     /// Finds the first request of a kind.
     #[must_use]
     pub fn find(&self, action: Action) -> Option<&Exchange> {
-        self.requests
-            .iter()
-            .find(|exchange| exchange.action == action)
+        self.requests.iter().find(|exchange| exchange.action == action)
     }
 }

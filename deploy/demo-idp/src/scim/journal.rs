@@ -28,10 +28,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self {
-            pages: Mutex::default(),
-            bell: watch::Sender::new(0),
-        }
+        Self { pages: Mutex::default(), bell: watch::Sender::new(0) }
     }
 
     /// Keeps an exchange, and returns it with its number.

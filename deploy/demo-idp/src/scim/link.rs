@@ -42,37 +42,24 @@ pub(super) struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("Target").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
 impl Target {
     pub(super) fn new(base_url: &str, token: &str) -> Result<Self, BadUrl> {
-        let bad = || BadUrl {
-            url: base_url.to_owned(),
-        };
+        let bad = || BadUrl { url: base_url.to_owned() };
         let url = Url::parse(base_url).map_err(|_| bad())?;
         if url.scheme() != "http" || url.query().is_some() || url.fragment().is_some() {
             return Err(bad());
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self {
-            base,
-            token: token.to_owned(),
-            known: Mutex::default(),
-            turns: Mutex::default(),
-        })
+        Ok(Self { base, token: token.to_owned(), known: Mutex::default(), turns: Mutex::default() })
     }
 
     /// Takes over what another credential learned at the same server.
     pub(super) fn knowing(self, old: &Self) -> Self {
-        Self {
-            known: Mutex::new(lock(&old.known).clone()),
-            turns: Mutex::new(lock(&old.turns).clone()),
-            ..self
-        }
+        Self { known: Mutex::new(lock(&old.known).clone()), turns: Mutex::new(lock(&old.turns).clone()), ..self }
     }
 
     pub(super) fn base(&self) -> &str {

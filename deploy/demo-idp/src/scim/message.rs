@@ -8,8 +8,7 @@ const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE_USER: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 /// Entra lists it on every group that it creates; it names no attribute.
-const ENTRA_GROUP: &str =
-    "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group";
+const ENTRA_GROUP: &str = "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 pub(super) fn user(person: &Person) -> Value {
@@ -59,26 +58,18 @@ pub(super) fn find_user(user_name: &str) -> String {
 }
 
 pub(super) fn find_group(name: &str) -> String {
-    format!(
-        "/Groups?excludedAttributes=members&filter={}",
-        equals("displayName", name)
-    )
+    format!("/Groups?excludedAttributes=members&filter={}", equals("displayName", name))
 }
 
 fn members(op: &str, ids: &[String]) -> Value {
-    let values: Vec<Value> = ids
-        .iter()
-        .map(|id| json!({"$ref": null, "value": id}))
-        .collect();
+    let values: Vec<Value> = ids.iter().map(|id| json!({"$ref": null, "value": id})).collect();
     json!({"schemas": [PATCH_OP], "Operations": [{"op": op, "path": "members", "value": values}]})
 }
 
 fn equals(attribute: &str, value: &str) -> String {
     let literal = Value::String(value.to_owned());
     let filter = format!("{attribute} eq {literal}");
-    url::form_urlencoded::byte_serialize(filter.as_bytes())
-        .collect::<String>()
-        .replace('+', "%20")
+    url::form_urlencoded::byte_serialize(filter.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 #[cfg(test)]
@@ -87,10 +78,7 @@ mod tests {
 
     #[test]
     fn a_value_cannot_leave_its_filter() {
-        assert_eq!(
-            find_user("a b+c"),
-            "/Users?filter=userName%20eq%20%22a%20b%2Bc%22"
-        );
+        assert_eq!(find_user("a b+c"), "/Users?filter=userName%20eq%20%22a%20b%2Bc%22");
         assert_eq!(
             find_group("x\" or id pr&"),
             "/Groups?excludedAttributes=members&filter=displayName%20eq%20%22x%5C%22%20or%20id%20pr%26%22"

@@ -47,14 +47,7 @@ impl Provisioning {
         shutdown: CancellationToken,
     ) -> Result<Self, reqwest::Error> {
         let client = Client::new(limit)?;
-        Ok(Self {
-            directory,
-            client,
-            target: RwLock::new(None),
-            journal,
-            tasks,
-            shutdown,
-        })
+        Ok(Self { directory, client, target: RwLock::new(None), journal, tasks, shutdown })
     }
 
     /// Points at a server. A new base forgets what the old server knew; a new token alone does not.
@@ -76,39 +69,22 @@ impl Provisioning {
 
     /// Tells whether the server is known to hold another state of this person than the directory.
     pub(crate) fn is_behind(&self, id: &PersonId, active: bool) -> bool {
-        self.target()
-            .and_then(|target| target.user(id))
-            .is_some_and(|user| user.active != active)
+        self.target().and_then(|target| target.user(id)).is_some_and(|user| user.active != active)
     }
 
     /// Sends everything that the server was not yet heard to confirm.
     pub(crate) async fn sync_all(self: &Arc<Self>) -> SyncReport {
         let (people, groups) = {
             let directory = crate::provider::lock(&self.directory);
-            let people: Vec<_> = directory
-                .people()
-                .iter()
-                .map(|person| person.id.clone())
-                .collect();
-            (
-                people,
-                directory
-                    .groups()
-                    .iter()
-                    .map(|group| group.id.clone())
-                    .collect::<Vec<_>>(),
-            )
+            let people: Vec<_> = directory.people().iter().map(|person| person.id.clone()).collect();
+            (people, directory.groups().iter().map(|group| group.id.clone()).collect::<Vec<_>>())
         };
         self.sync(people, groups).await
     }
 
     /// Sends what changed about these people and groups. Whoever asked may hang up: the round goes on, as Entra's does
     /// when an administrator closes the page.
-    pub(crate) async fn sync(
-        self: &Arc<Self>,
-        people: Vec<PersonId>,
-        groups: Vec<GroupId>,
-    ) -> SyncReport {
+    pub(crate) async fn sync(self: &Arc<Self>, people: Vec<PersonId>, groups: Vec<GroupId>) -> SyncReport {
         let Some(target) = self.target() else {
             return SyncReport::default();
         };
@@ -128,9 +104,6 @@ impl Provisioning {
     }
 
     fn target(&self) -> Option<Arc<Target>> {
-        self.target
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.target.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -10,11 +10,7 @@ use reqwest::{Response, header, redirect::Policy};
 
 /// A browser without a page: keeps nothing by itself, and follows no redirect.
 fn http() -> reqwest::Client {
-    reqwest::Client::builder()
-        .redirect(Policy::none())
-        .tls_certs_only([])
-        .build()
-        .unwrap()
+    reqwest::Client::builder().redirect(Policy::none()).tls_certs_only([]).build().unwrap()
 }
 
 fn location(response: &Response) -> url::Url {
@@ -22,7 +18,5 @@ fn location(response: &Response) -> url::Url {
 }
 
 fn query(url: &url::Url, name: &str) -> Option<String> {
-    url.query_pairs()
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value.into_owned())
+    url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }

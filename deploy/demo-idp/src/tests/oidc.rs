@@ -38,34 +38,16 @@ fn request<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 
 async fn authorize(running: &Running, changes: &[(&str, &str)], cookie: &str) -> Response {
     let url = format!("{}/authorize", running.issuer());
-    http()
-        .get(url)
-        .query(&request(changes))
-        .header(header::COOKIE, cookie)
-        .send()
-        .await
-        .unwrap()
+    http().get(url).query(&request(changes)).header(header::COOKIE, cookie).send().await.unwrap()
 }
 
 async fn press(running: &Running, person: &Person) -> Response {
     let url = format!("{}/sign-in", running.issuer());
-    http()
-        .post(url)
-        .query(&request(&[]))
-        .form(&[("person", person.id.as_str())])
-        .send()
-        .await
-        .unwrap()
+    http().post(url).query(&request(&[])).form(&[("person", person.id.as_str())]).send().await.unwrap()
 }
 
 fn cookie(response: &Response) -> String {
-    response.headers()[header::SET_COOKIE]
-        .to_str()
-        .unwrap()
-        .split(';')
-        .next()
-        .unwrap()
-        .to_owned()
+    response.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 async fn code(running: &Running, person: &Person) -> String {
@@ -74,21 +56,11 @@ async fn code(running: &Running, person: &Person) -> String {
 
 async fn token(running: &Running, changes: &[(&str, &str)]) -> (StatusCode, Value) {
     let client = running.client();
-    let mut form = vec![
-        ("grant_type", "authorization_code"),
-        ("redirect_uri", CALLBACK),
-        ("code_verifier", VERIFIER),
-    ];
+    let mut form = vec![("grant_type", "authorization_code"), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
     form.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
     form.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
     let url = format!("{}/token", running.issuer());
-    let response = http()
-        .post(url)
-        .basic_auth(&client.id, Some(&client.secret))
-        .form(&form)
-        .send()
-        .await
-        .unwrap();
+    let response = http().post(url).basic_auth(&client.id, Some(&client.secret)).form(&form).send().await.unwrap();
     (response.status(), response.json().await.unwrap())
 }
 
@@ -103,31 +75,15 @@ async fn a_sign_in_ends_in_a_signed_id_token() {
 
     assert_eq!(pressed.status(), StatusCode::SEE_OTHER);
     assert!(cookie(&pressed).starts_with("demo_idp_session="));
-    assert_eq!(
-        (
-            query(&back, "state").as_deref(),
-            query(&back, "iss").as_deref()
-        ),
-        (Some("s1"), Some(running.issuer()))
-    );
+    assert_eq!((query(&back, "state").as_deref(), query(&back, "iss").as_deref()), (Some("s1"), Some(running.issuer())));
     assert_eq!(status, StatusCode::OK);
-    let keys: Value = http()
-        .get(format!("{}/jwks", running.issuer()))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let keys: Value = http().get(format!("{}/jwks", running.issuer())).send().await.unwrap().json().await.unwrap();
     let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(keys["keys"][0].clone()).unwrap();
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
     validation.set_audience(&["lockstep"]);
     validation.set_issuer(&[running.issuer()]);
     let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
-    let claims =
-        jsonwebtoken::decode::<Value>(tokens["id_token"].as_str().unwrap(), &key, &validation)
-            .unwrap()
-            .claims;
+    let claims = jsonwebtoken::decode::<Value>(tokens["id_token"].as_str().unwrap(), &key, &validation).unwrap().claims;
     assert_eq!(claims["oid"], ada.id.as_str());
     assert_eq!(claims["email"], "ada.okafor@acme.example");
     assert_eq!(claims["email_verified"], true);
@@ -136,9 +92,7 @@ async fn a_sign_in_ends_in_a_signed_id_token() {
     assert!(claims["sid"].as_str().is_some_and(|sid| !sid.is_empty()));
     assert_ne!(claims["sub"], claims["oid"]);
 
-    let userinfo = http()
-        .get(format!("{}/userinfo", running.issuer()))
-        .bearer_auth(tokens["access_token"].as_str().unwrap());
+    let userinfo = http().get(format!("{}/userinfo", running.issuer())).bearer_auth(tokens["access_token"].as_str().unwrap());
     let userinfo: Value = userinfo.send().await.unwrap().json().await.unwrap();
     assert_eq!(userinfo["sub"], claims["sub"]);
     running.stop().await;
@@ -152,14 +106,8 @@ async fn discovery_names_the_issuer_it_was_read_from() {
     let document: Value = http().get(url).send().await.unwrap().json().await.unwrap();
 
     assert_eq!(document["issuer"], running.issuer());
-    assert_eq!(
-        document["token_endpoint"],
-        format!("{}/token", running.issuer())
-    );
-    assert_eq!(
-        document["code_challenge_methods_supported"],
-        serde_json::json!(["S256"])
-    );
+    assert_eq!(document["token_endpoint"], format!("{}/token", running.issuer()));
+    assert_eq!(document["code_challenge_methods_supported"], serde_json::json!(["S256"]));
     running.stop().await;
 }
 
@@ -168,15 +116,8 @@ async fn a_wrong_verifier_is_refused_and_the_code_is_spent() {
     let running = provider().await;
     let code = code(&running, &ada(&running)).await;
 
-    let (status, body) = token(
-        &running,
-        &[("code", &code), ("code_verifier", &"x".repeat(43))],
-    )
-    .await;
-    assert_eq!(
-        (status, &body["error"]),
-        (StatusCode::BAD_REQUEST, &"invalid_grant".into())
-    );
+    let (status, body) = token(&running, &[("code", &code), ("code_verifier", &"x".repeat(43))]).await;
+    assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
 
     let (status, _) = token(&running, &[("code", &code)]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -192,17 +133,9 @@ async fn a_code_works_once_and_its_reuse_ends_the_access_token() {
     let (second, body) = token(&running, &[("code", &code)]).await;
 
     assert_eq!(first, StatusCode::OK);
-    assert_eq!(
-        (second, &body["error"]),
-        (StatusCode::BAD_REQUEST, &"invalid_grant".into())
-    );
-    let userinfo = http()
-        .get(format!("{}/userinfo", running.issuer()))
-        .bearer_auth(tokens["access_token"].as_str().unwrap());
-    assert_eq!(
-        userinfo.send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!((second, &body["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+    let userinfo = http().get(format!("{}/userinfo", running.issuer())).bearer_auth(tokens["access_token"].as_str().unwrap());
+    assert_eq!(userinfo.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     running.stop().await;
 }
 
@@ -210,24 +143,14 @@ async fn a_code_works_once_and_its_reuse_ends_the_access_token() {
 async fn token_requests_that_lack_something_are_refused_by_name() {
     let running = provider().await;
     let cases: [(&[(&str, &str)], &str); 4] = [
-        (
-            &[("code", "x"), ("grant_type", "password")],
-            "unsupported_grant_type",
-        ),
+        (&[("code", "x"), ("grant_type", "password")], "unsupported_grant_type"),
         (&[("code", "x"), ("code_verifier", "")], "invalid_request"),
         (&[("code", "never-issued")], "invalid_grant"),
-        (
-            &[("code", "x"), ("client_secret", "also-here")],
-            "invalid_request",
-        ),
+        (&[("code", "x"), ("client_secret", "also-here")], "invalid_request"),
     ];
     for (changes, error) in cases {
         let (status, body) = token(&running, changes).await;
-        assert_eq!(
-            (status, &body["error"]),
-            (StatusCode::BAD_REQUEST, &error.into()),
-            "{changes:?}"
-        );
+        assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &error.into()), "{changes:?}");
     }
     running.stop().await;
 }
@@ -244,45 +167,19 @@ async fn the_client_proves_itself_by_header_or_by_form() {
             ("code_verifier", VERIFIER),
             ("client_id", "lockstep"),
         ];
-        let mut form: Vec<(String, String)> = fields
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into();
-        form.extend([
-            ("code".to_owned(), code),
-            ("client_secret".to_owned(), secret.to_owned()),
-        ]);
+        let mut form: Vec<(String, String)> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        form.extend([("code".to_owned(), code), ("client_secret".to_owned(), secret.to_owned())]);
         form
     };
 
-    let good = http()
-        .post(&url)
-        .form(&form(code(&running, &ada(&running)).await, &client.secret))
-        .send()
-        .await
-        .unwrap();
-    let bad = http()
-        .post(&url)
-        .form(&form(code(&running, &ada(&running)).await, "wrong"))
-        .send()
-        .await
-        .unwrap();
-    let wrong = http()
-        .post(&url)
-        .basic_auth("lockstep", Some("wrong"))
-        .form(&form(String::new(), "")[..4])
-        .send()
-        .await
-        .unwrap();
+    let good = http().post(&url).form(&form(code(&running, &ada(&running)).await, &client.secret)).send().await.unwrap();
+    let bad = http().post(&url).form(&form(code(&running, &ada(&running)).await, "wrong")).send().await.unwrap();
+    let wrong = http().post(&url).basic_auth("lockstep", Some("wrong")).form(&form(String::new(), "")[..4]).send().await.unwrap();
 
     assert_eq!(good.status(), StatusCode::OK);
     assert_eq!(bad.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
-    assert!(
-        wrong.headers()[header::WWW_AUTHENTICATE]
-            .to_str()
-            .unwrap()
-            .starts_with("Basic")
-    );
+    assert!(wrong.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic"));
     running.stop().await;
 }
 
@@ -290,12 +187,7 @@ async fn the_client_proves_itself_by_header_or_by_form() {
 async fn nobody_is_sent_to_an_unregistered_address() {
     let running = provider().await;
 
-    for uri in [
-        "http://127.0.0.1:9/callback/acme/",
-        "http://127.0.0.1:9/callback/acme?x",
-        "https://evil.example/",
-        "",
-    ] {
+    for uri in ["http://127.0.0.1:9/callback/acme/", "http://127.0.0.1:9/callback/acme?x", "https://evil.example/", ""] {
         let response = authorize(&running, &[("redirect_uri", uri)], "").await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{uri}");
         assert!(!response.headers().contains_key(header::LOCATION), "{uri}");
@@ -311,13 +203,7 @@ async fn a_request_without_s256_is_told_so_at_the_client() {
 
     let back = location(&response);
     assert_eq!(query(&back, "error").as_deref(), Some("invalid_request"));
-    assert_eq!(
-        (
-            query(&back, "state").as_deref(),
-            query(&back, "iss").as_deref()
-        ),
-        (Some("s1"), Some(running.issuer()))
-    );
+    assert_eq!((query(&back, "state").as_deref(), query(&back, "iss").as_deref()), (Some("s1"), Some(running.issuer())));
     running.stop().await;
 }
 
@@ -331,13 +217,7 @@ async fn somebody_who_is_switched_off_cannot_sign_in() {
 
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert!(!response.headers().contains_key(header::SET_COOKIE));
-    assert!(
-        response
-            .text()
-            .await
-            .unwrap()
-            .contains("You cannot sign in")
-    );
+    assert!(response.text().await.unwrap().contains("You cannot sign in"));
     running.stop().await;
 }
 
@@ -346,30 +226,16 @@ async fn switching_somebody_off_ends_session_code_and_access_token() {
     let running = provider().await;
     let ada = ada(&running);
     let pressed = press(&running, &ada).await;
-    let (session, unspent) = (
-        cookie(&pressed),
-        query(&location(&pressed), "code").unwrap(),
-    );
+    let (session, unspent) = (cookie(&pressed), query(&location(&pressed), "code").unwrap());
     let spent = code(&running, &ada).await;
     let (_, tokens) = token(&running, &[("code", &spent)]).await;
 
     running.deactivate(&ada.id).await.unwrap();
 
-    assert_eq!(
-        authorize(&running, &[], &session).await.status(),
-        StatusCode::FORBIDDEN
-    );
-    assert_eq!(
-        token(&running, &[("code", &unspent)]).await.0,
-        StatusCode::BAD_REQUEST
-    );
-    let userinfo = http()
-        .get(format!("{}/userinfo", running.issuer()))
-        .bearer_auth(tokens["access_token"].as_str().unwrap());
-    assert_eq!(
-        userinfo.send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(authorize(&running, &[], &session).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(token(&running, &[("code", &unspent)]).await.0, StatusCode::BAD_REQUEST);
+    let userinfo = http().get(format!("{}/userinfo", running.issuer())).bearer_auth(tokens["access_token"].as_str().unwrap());
+    assert_eq!(userinfo.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
 
     running.activate(&ada.id).await.unwrap();
     assert_eq!(
@@ -390,37 +256,12 @@ async fn a_session_answers_at_once_unless_the_request_wants_more() {
     };
 
     assert!(gets(&authorize(&running, &[], &session).await, "code"));
-    assert!(gets(
-        &authorize(&running, &[("prompt", "none")], &session).await,
-        "code"
-    ));
-    assert!(gets(
-        &authorize(
-            &running,
-            &[("login_hint", "Ada.Okafor@acme.example")],
-            &session
-        )
-        .await,
-        "code"
-    ));
-    assert!(asks(
-        &authorize(&running, &[("prompt", "login")], &session).await
-    ));
-    assert!(asks(
-        &authorize(
-            &running,
-            &[("login_hint", "priya.raman@acme.example")],
-            &session
-        )
-        .await
-    ));
-    assert!(asks(
-        &authorize(&running, &[], "demo_idp_session=forged").await
-    ));
-    assert!(gets(
-        &authorize(&running, &[("prompt", "none")], "").await,
-        "error"
-    ));
+    assert!(gets(&authorize(&running, &[("prompt", "none")], &session).await, "code"));
+    assert!(gets(&authorize(&running, &[("login_hint", "Ada.Okafor@acme.example")], &session).await, "code"));
+    assert!(asks(&authorize(&running, &[("prompt", "login")], &session).await));
+    assert!(asks(&authorize(&running, &[("login_hint", "priya.raman@acme.example")], &session).await));
+    assert!(asks(&authorize(&running, &[], "demo_idp_session=forged").await));
+    assert!(gets(&authorize(&running, &[("prompt", "none")], "").await, "error"));
     running.stop().await;
 }
 
@@ -430,12 +271,7 @@ async fn a_parameter_that_comes_twice_is_refused() {
     let mut params = request(&[]);
     params.push(("nonce", "n2"));
 
-    let response = http()
-        .get(format!("{}/authorize", running.issuer()))
-        .query(&params)
-        .send()
-        .await
-        .unwrap();
+    let response = http().get(format!("{}/authorize", running.issuer())).query(&params).send().await.unwrap();
 
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     running.stop().await;
@@ -445,25 +281,13 @@ async fn a_parameter_that_comes_twice_is_refused() {
 async fn a_page_of_another_site_cannot_press_our_buttons() {
     let running = provider().await;
     let ada = ada(&running);
-    let presses = [
-        ("/sign-in", "person"),
-        ("/sign-out", "state"),
-        ("/sync", "x"),
-        ("/people", "x"),
-    ];
+    let presses = [("/sign-in", "person"), ("/sign-out", "state"), ("/sync", "x"), ("/people", "x")];
 
     for (path, field) in presses {
         let url = format!("{}{path}", running.issuer());
-        let press = http()
-            .post(url)
-            .query(&request(&[]))
-            .form(&[(field, ada.id.as_str())]);
-        let response = press
-            .header("sec-fetch-site", "cross-site")
-            .header(header::ORIGIN, "https://evil.example")
-            .send()
-            .await
-            .unwrap();
+        let press = http().post(url).query(&request(&[])).form(&[(field, ada.id.as_str())]);
+        let response =
+            press.header("sec-fetch-site", "cross-site").header(header::ORIGIN, "https://evil.example").send().await.unwrap();
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
     }
     running.stop().await;
@@ -474,45 +298,20 @@ async fn sign_out_asks_unless_the_hint_names_the_session() {
     let running = provider().await;
     running.set_post_logout_redirect_uris(vec!["http://127.0.0.1:9/bye".into()]);
     let pressed = press(&running, &ada(&running)).await;
-    let (session, code) = (
-        cookie(&pressed),
-        query(&location(&pressed), "code").unwrap(),
-    );
+    let (session, code) = (cookie(&pressed), query(&location(&pressed), "code").unwrap());
     let (_, tokens) = token(&running, &[("code", &code)]).await;
     let hint = tokens["id_token"].as_str().unwrap();
     let logout = async |params: &[(&str, &str)]| {
-        http()
-            .get(format!("{}/logout", running.issuer()))
-            .query(params)
-            .header(header::COOKIE, &session)
-            .send()
-            .await
-            .unwrap()
+        http().get(format!("{}/logout", running.issuer())).query(params).header(header::COOKIE, &session).send().await.unwrap()
     };
 
     assert_eq!(logout(&[]).await.status(), StatusCode::OK, "asks");
-    assert_eq!(
-        authorize(&running, &[], &session).await.status(),
-        StatusCode::SEE_OTHER,
-        "still signed in"
-    );
-    let foreign = [
-        ("id_token_hint", hint),
-        ("post_logout_redirect_uri", "https://evil.example/"),
-    ];
+    assert_eq!(authorize(&running, &[], &session).await.status(), StatusCode::SEE_OTHER, "still signed in");
+    let foreign = [("id_token_hint", hint), ("post_logout_redirect_uri", "https://evil.example/")];
     assert_eq!(logout(&foreign).await.status(), StatusCode::BAD_REQUEST);
-    let done = logout(&[
-        ("id_token_hint", hint),
-        ("post_logout_redirect_uri", "http://127.0.0.1:9/bye"),
-        ("state", "x"),
-    ])
-    .await;
+    let done = logout(&[("id_token_hint", hint), ("post_logout_redirect_uri", "http://127.0.0.1:9/bye"), ("state", "x")]).await;
 
     assert_eq!(location(&done).as_str(), "http://127.0.0.1:9/bye?state=x");
-    assert_eq!(
-        authorize(&running, &[], &session).await.status(),
-        StatusCode::OK,
-        "the page asks again"
-    );
+    assert_eq!(authorize(&running, &[], &session).await.status(), StatusCode::OK, "the page asks again");
     running.stop().await;
 }

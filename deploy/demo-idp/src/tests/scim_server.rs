@@ -59,17 +59,10 @@ pub(super) struct ScimServer {
 
 impl ScimServer {
     pub(super) async fn start() -> Self {
-        let bound = serve::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .await
-            .unwrap();
+        let bound = serve::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let store = Arc::new(Mutex::new(Store::default()));
-        let router = Router::new()
-            .fallback(answer)
-            .with_state(Arc::clone(&store));
-        Self {
-            server: bound.serve(router, TaskTracker::new(), CancellationToken::new()),
-            store,
-        }
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&store));
+        Self { server: bound.serve(router, TaskTracker::new(), CancellationToken::new()), store }
     }
 
     pub(super) fn base(&self) -> String {
@@ -81,9 +74,7 @@ impl ScimServer {
     }
 
     pub(super) fn put(&self, path: &str, resource: Value) {
-        lock(&self.store)
-            .resources
-            .insert(path.to_owned(), resource);
+        lock(&self.store).resources.insert(path.to_owned(), resource);
     }
 
     pub(super) fn remove(&self, path: &str) {
@@ -112,10 +103,7 @@ impl ScimServer {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.take()
-            .into_iter()
-            .map(|recorded| recorded.line)
-            .collect()
+        self.take().into_iter().map(|recorded| recorded.line).collect()
     }
 
     pub(super) async fn stop(&self) {
@@ -126,17 +114,8 @@ impl ScimServer {
 async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let bytes: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    let path = parts
-        .uri
-        .path()
-        .strip_prefix("/scim/v2/acme")
-        .unwrap_or("?")
-        .to_owned();
-    let query = parts
-        .uri
-        .query()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
+    let path = parts.uri.path().strip_prefix("/scim/v2/acme").unwrap_or("?").to_owned();
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     let (instead, response, held, released) = {
         let mut store = lock(&store);
@@ -147,21 +126,13 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
         });
         let instead = store.plan.pop_front().unwrap_or(Instead::Serve);
         let response = match instead {
-            Instead::Refuse(status) => (
-                StatusCode::from_u16(status).unwrap(),
-                Json(json!({"status": status.to_string(), "detail": "as planned"})),
-            )
-                .into_response(),
-            Instead::Serve | Instead::Hold | Instead::LoseAnswer => {
-                serve_one(&mut store, &parts.method, &path, &query, body)
+            Instead::Refuse(status) => {
+                (StatusCode::from_u16(status).unwrap(), Json(json!({"status": status.to_string(), "detail": "as planned"})))
+                    .into_response()
             }
+            Instead::Serve | Instead::Hold | Instead::LoseAnswer => serve_one(&mut store, &parts.method, &path, &query, body),
         };
-        (
-            instead,
-            response,
-            Arc::clone(&store.held),
-            Arc::clone(&store.released),
-        )
+        (instead, response, Arc::clone(&store.held), Arc::clone(&store.released))
     };
     match instead {
         Instead::Serve | Instead::Refuse(_) => {}
@@ -174,48 +145,24 @@ async fn answer(State(store): State<Arc<Mutex<Store>>>, request: Request) -> Res
     response
 }
 
-fn serve_one(
-    store: &mut Store,
-    method: &Method,
-    path: &str,
-    query: &str,
-    mut body: Value,
-) -> Response {
+fn serve_one(store: &mut Store, method: &Method, path: &str, query: &str, mut body: Value) -> Response {
     if method == Method::GET {
-        let query = url::form_urlencoded::parse(query.trim_start_matches('?').as_bytes())
-            .find(|(name, _)| name == "filter");
-        let wanted = query
-            .map(|(_, filter)| filter.split('"').nth(1).unwrap_or_default().to_owned())
-            .unwrap_or_default();
+        let query = url::form_urlencoded::parse(query.trim_start_matches('?').as_bytes()).find(|(name, _)| name == "filter");
+        let wanted = query.map(|(_, filter)| filter.split('"').nth(1).unwrap_or_default().to_owned()).unwrap_or_default();
         let is_found = |(found, resource): &(&String, &Value)| {
-            found.starts_with(path)
-                && (resource["userName"] == wanted.as_str()
-                    || resource["displayName"] == wanted.as_str())
+            found.starts_with(path) && (resource["userName"] == wanted.as_str() || resource["displayName"] == wanted.as_str())
         };
-        let found: Vec<Value> = store
-            .resources
-            .iter()
-            .filter(is_found)
-            .map(|(_, resource)| resource.clone())
-            .collect();
+        let found: Vec<Value> = store.resources.iter().filter(is_found).map(|(_, resource)| resource.clone()).collect();
         return Json(json!({"totalResults": found.len(), "Resources": found})).into_response();
     }
     if method == Method::POST {
-        let id = format!(
-            "{}{}",
-            if path == "/Users" { "u" } else { "g" },
-            store.resources.len()
-        );
+        let id = format!("{}{}", if path == "/Users" { "u" } else { "g" }, store.resources.len());
         body["id"] = id.clone().into();
         store.resources.insert(format!("{path}/{id}"), body.clone());
         return (StatusCode::CREATED, Json(body)).into_response();
     }
     match store.resources.get_mut(path) {
-        None => (
-            StatusCode::NOT_FOUND,
-            Json(json!({"status": "404", "detail": "gone"})),
-        )
-            .into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({"status": "404", "detail": "gone"}))).into_response(),
         Some(resource) => {
             if body["Operations"][0]["path"] == "active" {
                 resource["active"] = (body["Operations"][0]["value"] == "True").into();

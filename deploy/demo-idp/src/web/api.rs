@@ -70,11 +70,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = self.parts();
-        (
-            status,
-            Json(json!({"error": {"code": code, "message": message}})),
-        )
-            .into_response()
+        (status, Json(json!({"error": {"code": code, "message": message}}))).into_response()
     }
 }
 
@@ -88,15 +84,8 @@ struct PersonView {
 
 impl PersonView {
     fn of(directory: &Directory, person: &Person) -> Self {
-        let groups = directory
-            .groups_of(&person.id)
-            .map(|group| group.name.clone())
-            .collect();
-        Self {
-            name: person.name(),
-            groups,
-            person: person.clone(),
-        }
+        let groups = directory.groups_of(&person.id).map(|group| group.name.clone()).collect();
+        Self { name: person.name(), groups, person: person.clone() }
     }
 }
 
@@ -112,14 +101,8 @@ struct Outcome {
 impl Outcome {
     fn of(app: &App, id: Option<&PersonId>, report: SyncReport) -> Self {
         let directory = lock(&app.directory);
-        let person = id
-            .and_then(|id| directory.person(id))
-            .map(|person| PersonView::of(&directory, person));
-        Self {
-            person,
-            confirmed: report.is_confirmed(),
-            requests: report.requests,
-        }
+        let person = id.and_then(|id| directory.person(id)).map(|person| PersonView::of(&directory, person));
+        Self { person, confirmed: report.is_confirmed(), requests: report.requests }
     }
 }
 
@@ -137,11 +120,7 @@ struct Groups {
 
 async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     let directory = lock(&app.directory);
-    let people: Vec<_> = directory
-        .people()
-        .iter()
-        .map(|person| PersonView::of(&directory, person))
-        .collect();
+    let people: Vec<_> = directory.people().iter().map(|person| PersonView::of(&directory, person)).collect();
     Json(json!({"company": directory.company(), "people": people, "groups": directory.groups()}))
 }
 
@@ -151,10 +130,7 @@ async fn add(
 ) -> Result<(StatusCode, Json<Outcome>), ApiError> {
     let Json(new) = body?;
     let (id, report) = app.add(&new).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(Outcome::of(&app, Some(&id), report)),
-    ))
+    Ok((StatusCode::CREATED, Json(Outcome::of(&app, Some(&id), report))))
 }
 
 async fn set_active(
@@ -189,7 +165,5 @@ async fn sent(State(app): State<Arc<App>>) -> Json<Vec<Exchange>> {
 }
 
 fn person_id(app: &App, key: &str) -> Result<PersonId, DirectoryError> {
-    lock(&app.directory)
-        .find(key)
-        .map(|person| person.id.clone())
+    lock(&app.directory).find(key).map(|person| person.id.clone())
 }

@@ -128,10 +128,7 @@ async fn toggle_group(
     let Some(id) = person_id(&app, &person) else {
         return pages::not_found().await;
     };
-    let mut groups: Vec<String> = lock(&app.directory)
-        .groups_of(&id)
-        .map(|group| group.id.to_string())
-        .collect();
+    let mut groups: Vec<String> = lock(&app.directory).groups_of(&id).map(|group| group.id.to_string()).collect();
     groups.retain(|group| *group != form.group);
     if form.member {
         groups.push(form.group);
@@ -152,17 +149,11 @@ struct NewPersonForm {
     group: String,
 }
 
-async fn add(
-    State(app): State<Arc<App>>,
-    form: Result<Form<NewPersonForm>, FormRejection>,
-) -> Response {
+async fn add(State(app): State<Arc<App>>, form: Result<Form<NewPersonForm>, FormRejection>) -> Response {
     let Ok(Form(form)) = form else {
         return unreadable();
     };
-    let groups = Some(form.group)
-        .filter(|group| !group.is_empty())
-        .into_iter()
-        .collect();
+    let groups = Some(form.group).filter(|group| !group.is_empty()).into_iter().collect();
     let new = NewPerson {
         given_name: form.given_name,
         family_name: form.family_name,
@@ -182,10 +173,7 @@ async fn sync(State(app): State<Arc<App>>) -> Redirect {
 }
 
 fn person_id(app: &App, key: &str) -> Option<PersonId> {
-    lock(&app.directory)
-        .find(key)
-        .ok()
-        .map(|person| person.id.clone())
+    lock(&app.directory).find(key).ok().map(|person| person.id.clone())
 }
 
 fn back_to(id: &PersonId) -> Response {
@@ -193,58 +181,34 @@ fn back_to(id: &PersonId) -> Response {
 }
 
 fn with_problem(app: &App, error: &DirectoryError) -> Response {
-    pages::page(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        &view(app, Some(sentence(error))),
-    )
+    pages::page(StatusCode::UNPROCESSABLE_ENTITY, &view(app, Some(sentence(error))))
 }
 
 fn unreadable() -> Response {
     let back = Some(("/".to_owned(), "Go to the directory"));
     pages::error(
         StatusCode::BAD_REQUEST,
-        &ErrorPage {
-            title: "We could not read that request",
-            text: "A field is missing.",
-            back,
-        },
+        &ErrorPage { title: "We could not read that request", text: "A field is missing.", back },
     )
 }
 
 fn sentence(error: &DirectoryError) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
-        .unwrap_or_default()
+    chars.next().map(|first| format!("{}{}.", first.to_uppercase(), chars.as_str())).unwrap_or_default()
 }
 
 fn view(app: &App, problem: Option<String>) -> DirectoryPage {
     let directory = lock(&app.directory).clone();
-    let people: Vec<Row> = directory
-        .people()
-        .iter()
-        .map(|person| row(app, &directory, person))
-        .collect();
+    let people: Vec<Row> = directory.people().iter().map(|person| row(app, &directory, person)).collect();
     DirectoryPage {
         company: directory.company().to_owned(),
         app_url: app.protected_url.clone(),
         is_connected: app.provisioning.is_configured(),
         active: people.iter().filter(|row| row.active).count(),
         people,
-        groups: directory
-            .groups()
-            .iter()
-            .map(|group| group.name.clone())
-            .collect(),
-        sent: app
-            .journal
-            .recent()
-            .into_iter()
-            .take(SHOWN)
-            .map(sent)
-            .collect(),
+        groups: directory.groups().iter().map(|group| group.name.clone()).collect(),
+        sent: app.journal.recent().into_iter().take(SHOWN).map(sent).collect(),
         problem,
     }
 }
@@ -276,10 +240,7 @@ fn last(app: &App, person: &Person) -> Option<Last> {
         (true, true) => "good",
         (true, false) => "out",
     };
-    Some(Last {
-        text: exchange.summary(),
-        tone,
-    })
+    Some(Last { text: exchange.summary(), tone })
 }
 
 fn sent(exchange: Exchange) -> Sent {
@@ -289,13 +250,8 @@ fn sent(exchange: Exchange) -> Sent {
         at: exchange.at.format("%H:%M:%S").to_string(),
         time: exchange.time(),
         is_confirmed: exchange.is_confirmed(),
-        status: exchange
-            .status
-            .map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
-        body: exchange
-            .body
-            .as_ref()
-            .and_then(|body| serde_json::to_string_pretty(body).ok()),
+        status: exchange.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
+        body: exchange.body.as_ref().and_then(|body| serde_json::to_string_pretty(body).ok()),
         path: readable(&exchange.path),
         method: exchange.method,
         failure: exchange.failure,
@@ -307,8 +263,7 @@ fn readable(path: &str) -> String {
     let Some((path, query)) = path.split_once('?') else {
         return path.to_owned();
     };
-    let pairs: Vec<String> = url::form_urlencoded::parse(query.as_bytes())
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<String> =
+        url::form_urlencoded::parse(query.as_bytes()).map(|(name, value)| format!("{name}={value}")).collect();
     format!("{path}?{}", pairs.join("&"))
 }

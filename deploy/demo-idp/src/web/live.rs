@@ -10,9 +10,7 @@ use futures_util::{Stream, stream};
 
 use crate::provider::App;
 
-pub(super) async fn events(
-    State(app): State<Arc<App>>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (bell, shutdown) = (app.journal.bell(), app.shutdown.clone());
     let changes = stream::unfold((bell, shutdown), |(mut bell, shutdown)| async move {
         tokio::select! {
@@ -20,10 +18,7 @@ pub(super) async fn events(
             () = shutdown.cancelled() => return None,
         }
         let count = *bell.borrow_and_update();
-        Some((
-            Ok(Event::default().event("changed").data(count.to_string())),
-            (bell, shutdown),
-        ))
+        Some((Ok(Event::default().event("changed").data(count.to_string())), (bell, shutdown)))
     });
     Sse::new(changes).keep_alive(KeepAlive::default())
 }

@@ -26,11 +26,8 @@ use crate::{oidc, provider::App};
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let browser = Router::new()
-        .merge(directory_page::routes())
-        .merge(api::routes())
-        .merge(oidc::browser_routes())
-        .layer(CsrfLayer::new());
+    let browser =
+        Router::new().merge(directory_page::routes()).merge(api::routes()).merge(oidc::browser_routes()).layer(CsrfLayer::new());
     Router::new()
         .merge(browser)
         .merge(oidc::protocol_routes())
@@ -45,20 +42,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 pub(crate) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

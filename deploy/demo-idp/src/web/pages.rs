@@ -79,20 +79,10 @@ pub(crate) fn error(status: StatusCode, template: &ErrorPage<'_>) -> Response {
 
 pub(super) async fn not_found() -> Response {
     let back = Some(("/".to_owned(), "Go to the directory"));
-    error(
-        StatusCode::NOT_FOUND,
-        &ErrorPage {
-            title: "There is nothing here",
-            text: "This address leads nowhere.",
-            back,
-        },
-    )
+    error(StatusCode::NOT_FOUND, &ErrorPage { title: "There is nothing here", text: "This address leads nowhere.", back })
 }
 
 /// The letters in a person's round badge.
 pub(super) fn initials(person: &Person) -> String {
-    [&person.given_name, &person.family_name]
-        .iter()
-        .filter_map(|name| name.chars().next())
-        .collect()
+    [&person.given_name, &person.family_name].iter().filter_map(|name| name.chars().next()).collect()
 }

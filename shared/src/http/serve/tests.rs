@@ -325,6 +325,26 @@ async fn a_drain_serves_what_waits_in_the_kernels_queue() {
 }
 
 #[tokio::test]
+async fn a_drain_serves_what_came_while_nobody_looked() {
+    let server = start(hello(), ServeOptions::default()).await;
+    // The server now waits for the reactor to tell it of connections, and the reactor sees nothing before this test yields.
+    rest(server.send(GET_AND_CLOSE).await).await;
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        std::io::Write::write_all(&mut stream, GET_AND_CLOSE).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        waiting.push(stream);
+    }
+
+    assert_eq!(server.stop().await, Drain::Complete);
+
+    for stream in waiting {
+        assert_eq!(status(&rest(TcpStream::from_std(stream).unwrap()).await), "200");
+    }
+}
+
+#[tokio::test]
 async fn a_drain_has_a_deadline_and_says_what_it_cut() {
     let (router, mut entered, _go) = held();
     let server = start(router, ServeOptions { drain: SHORT, ..Default::default() }).await;

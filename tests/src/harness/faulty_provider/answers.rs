@@ -67,20 +67,14 @@ async fn discovery(FromState(provider): Provider) -> Response {
         Some(Fault::DiscoveryHtml) => html(),
         Some(Fault::DiscoveryHuge) => huge(),
         Some(Fault::DiscoveryServerError) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Some(Fault::DiscoveryRedirect) => {
-            redirect(StatusCode::FOUND, &format!("{issuer}/elsewhere"))
-        }
+        Some(Fault::DiscoveryRedirect) => redirect(StatusCode::FOUND, &format!("{issuer}/elsewhere")),
         Some(Fault::DiscoverySilent) => silent(&provider).await,
         Some(Fault::DiscoveryIssuer) => {
             set(&mut document, "issuer", json!("https://elsewhere.example"));
             Json(document).into_response()
         }
         Some(Fault::DiscoveryOffersNone) => {
-            set(
-                &mut document,
-                "id_token_signing_alg_values_supported",
-                json!(["none"]),
-            );
+            set(&mut document, "id_token_signing_alg_values_supported", json!(["none"]));
             Json(document).into_response()
         }
         _ => Json(document).into_response(),
@@ -89,17 +83,8 @@ async fn discovery(FromState(provider): Provider) -> Response {
 
 async fn keys(FromState(provider): Provider) -> Response {
     let fault = provider.asked(Endpoint::Keys);
-    let usage = if fault == Some(Fault::KeyForEncryption) {
-        "enc"
-    } else {
-        "sig"
-    };
-    let mut keys: Vec<Value> = provider
-        .state()
-        .keys
-        .iter()
-        .map(|key| key.jwk(usage))
-        .collect();
+    let usage = if fault == Some(Fault::KeyForEncryption) { "enc" } else { "sig" };
+    let mut keys: Vec<Value> = provider.state().keys.iter().map(|key| key.jwk(usage)).collect();
     match fault {
         Some(Fault::NoKeys) => Json(json!({ "keys": [] })).into_response(),
         Some(Fault::KeysHtml) => html(),
@@ -126,14 +111,9 @@ async fn stranger_keys(FromState(provider): Provider) -> Response {
 }
 
 /// Answers at once: the person has signed in already, or refuses.
-async fn authorize(
-    FromState(provider): Provider,
-    RawQuery(query): RawQuery,
-) -> Result<Response, HarnessError> {
+async fn authorize(FromState(provider): Provider, RawQuery(query): RawQuery) -> Result<Response, HarnessError> {
     let fault = provider.asked(Endpoint::Authorization);
-    let fields: Fields = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .into_owned()
-        .collect();
+    let fields: Fields = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
     if let Some(problem) = request_problem(&provider, &fields) {
         return Ok((StatusCode::BAD_REQUEST, problem).into_response());
@@ -158,26 +138,19 @@ fn request_problem(provider: &Shared, fields: &Fields) -> Option<&'static str> {
     if field("client_id") != Some(&provider.client.id) {
         return Some("unknown client_id");
     }
-    if field("redirect_uri").is_none()
-        || allowed.is_some_and(|uri| field("redirect_uri") != Some(&uri))
-    {
+    if field("redirect_uri").is_none() || allowed.is_some_and(|uri| field("redirect_uri") != Some(&uri)) {
         return Some("unknown redirect_uri");
     }
-    if field("response_type") != Some("code")
-        || !field("scope").is_some_and(|scope| scope.contains("openid"))
-    {
+    if field("response_type") != Some("code") || !field("scope").is_some_and(|scope| scope.contains("openid")) {
         return Some("not a code flow of OpenID Connect");
     }
-    (field("code_challenge_method") != Some("S256") || field("code_challenge").is_none())
-        .then_some("no PKCE with S256")
+    (field("code_challenge_method") != Some("S256") || field("code_challenge").is_none()).then_some("no PKCE with S256")
 }
 
 fn answer_parameters(back: &mut Url, fault: Option<Fault>, issuer: &str, code: &str, state: &str) {
     let mut pairs = back.query_pairs_mut();
     if fault == Some(Fault::AccessDenied) {
-        pairs
-            .append_pair("error", "access_denied")
-            .append_pair("error_description", "<script>alert(1)</script>");
+        pairs.append_pair("error", "access_denied").append_pair("error_description", "<script>alert(1)</script>");
     } else {
         pairs.append_pair("code", code);
     }
@@ -198,11 +171,7 @@ fn answer_parameters(back: &mut Url, fault: Option<Fault>, issuer: &str, code: &
     pairs.extend_pairs(issuer.map(|issuer| ("iss", issuer)));
 }
 
-async fn token(
-    FromState(provider): Provider,
-    headers: HeaderMap,
-    Form(fields): Form<Fields>,
-) -> Result<Response, HarnessError> {
+async fn token(FromState(provider): Provider, headers: HeaderMap, Form(fields): Form<Fields>) -> Result<Response, HarnessError> {
     let fault = provider.asked(Endpoint::Token);
     match fault {
         Some(Fault::TokenServerError) => {
@@ -215,10 +184,7 @@ async fn token(
             return Ok(json_text(r#"{"access_token":"a","id_tok"#.to_owned()));
         }
         Some(Fault::TokenRedirect) => {
-            return Ok(redirect(
-                StatusCode::TEMPORARY_REDIRECT,
-                &format!("{}/elsewhere", provider.issuer),
-            ));
+            return Ok(redirect(StatusCode::TEMPORARY_REDIRECT, &format!("{}/elsewhere", provider.issuer)));
         }
         Some(Fault::InvalidGrant) => return Ok(refused(StatusCode::BAD_REQUEST, "invalid_grant")),
         _ => {}
@@ -271,9 +237,7 @@ fn redeemed(provider: &Shared, fields: &Fields) -> Option<Grant> {
 
 async fn userinfo(FromState(provider): Provider, headers: HeaderMap) -> Response {
     let fault = provider.asked(Endpoint::Userinfo);
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let grant = token.and_then(|token| provider.state().grants.get(token).cloned());
     let Some(grant) = grant else {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -297,10 +261,7 @@ fn set(object: &mut Value, name: &str, value: Value) {
 
 fn decoded(text: &str) -> String {
     let pairs = format!("v={text}");
-    form_urlencoded::parse(pairs.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+    form_urlencoded::parse(pairs.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 fn refused(status: StatusCode, error: &str) -> Response {
@@ -312,19 +273,11 @@ fn redirect(status: StatusCode, to: &str) -> Response {
 }
 
 fn html() -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/html")],
-        "<!doctype html><title>Maintenance</title>",
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/html")], "<!doctype html><title>Maintenance</title>").into_response()
 }
 
 fn json_text(text: String) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        Body::from(text),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response()
 }
 
 fn huge() -> Response {

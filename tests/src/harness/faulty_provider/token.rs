@@ -25,10 +25,7 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn new(id: impl Into<String>) -> Result<Self, HarnessError> {
-        Ok(Self {
-            id: id.into(),
-            pair: KeyPair::generate(KeySize::Rsa2048)?,
-        })
+        Ok(Self { id: id.into(), pair: KeyPair::generate(KeySize::Rsa2048)? })
     }
 
     pub(super) fn jwk(&self, usage: &str) -> Value {
@@ -47,19 +44,12 @@ impl Key {
     fn pem(&self) -> Result<String, HarnessError> {
         let der = self.pair.public_key().as_der()?;
         let body: String = wrapped(&STANDARD.encode(der.as_ref()));
-        Ok(format!(
-            "-----BEGIN PUBLIC KEY-----\n{body}-----END PUBLIC KEY-----\n"
-        ))
+        Ok(format!("-----BEGIN PUBLIC KEY-----\n{body}-----END PUBLIC KEY-----\n"))
     }
 
     fn sign(&self, input: &str) -> Result<String, HarnessError> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair.sign(
-            &RSA_PKCS1_SHA256,
-            &SystemRandom::new(),
-            input.as_bytes(),
-            &mut signature,
-        )?;
+        self.pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)?;
         Ok(URL_SAFE_NO_PAD.encode(signature))
     }
 }
@@ -75,37 +65,21 @@ pub(super) struct Signing<'a> {
 
 impl Signing<'_> {
     /// A token of these claims, signed as a good provider does.
-    pub(super) fn sign(
-        &self,
-        typ: &str,
-        claims: &Map<String, Value>,
-    ) -> Result<String, HarnessError> {
+    pub(super) fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Result<String, HarnessError> {
         let header = json!({ "alg": "RS256", "typ": typ, "kid": self.key.id });
-        let input = format!(
-            "{}.{}",
-            encode(&header.to_string()),
-            encode(&serde_json::to_string(claims)?)
-        );
+        let input = format!("{}.{}", encode(&header.to_string()), encode(&serde_json::to_string(claims)?));
         Ok(format!("{input}.{}", self.key.sign(&input)?))
     }
 
     /// An ID token of these claims, with what `fault` does to header and signature.
-    pub(super) fn id_token(
-        &self,
-        claims: &str,
-        fault: Option<Fault>,
-    ) -> Result<String, HarnessError> {
+    pub(super) fn id_token(&self, claims: &str, fault: Option<Fault>) -> Result<String, HarnessError> {
         let header = self.header(fault);
         let input = format!("{}.{}", encode(&header.to_string()), encode(claims));
         let signature = match fault {
-            Some(Fault::WrongSignature | Fault::EmbeddedKey | Fault::KeyUrl) => {
-                self.stranger.sign(&input)?
-            }
+            Some(Fault::WrongSignature | Fault::EmbeddedKey | Fault::KeyUrl) => self.stranger.sign(&input)?,
             Some(Fault::EmptySignature | Fault::AlgNone | Fault::AlgNoneMixedCase) => String::new(),
             Some(Fault::HmacWithPublicKey) => keyed(self.key.pem()?.as_bytes(), &input),
-            Some(Fault::HmacWithPublicJwk) => {
-                keyed(self.key.jwk("sig").to_string().as_bytes(), &input)
-            }
+            Some(Fault::HmacWithPublicJwk) => keyed(self.key.jwk("sig").to_string().as_bytes(), &input),
             Some(Fault::HmacWithClientSecret) => keyed(self.client_secret.as_bytes(), &input),
             Some(Fault::TwoParts) => return Ok(input),
             Some(Fault::Encrypted) => format!("{0}.{0}.{0}", encode("sealed")),
@@ -119,9 +93,7 @@ impl Signing<'_> {
         let change = match fault {
             Some(Fault::AlgNone | Fault::AlgNoneSigned) => ("alg", json!("none")),
             Some(Fault::AlgNoneMixedCase) => ("alg", json!("nOnE")),
-            Some(
-                Fault::HmacWithPublicKey | Fault::HmacWithPublicJwk | Fault::HmacWithClientSecret,
-            ) => ("alg", json!("HS256")),
+            Some(Fault::HmacWithPublicKey | Fault::HmacWithPublicJwk | Fault::HmacWithClientSecret) => ("alg", json!("HS256")),
             Some(Fault::UnknownKey) => ("kid", json!("nobody")),
             Some(Fault::MissingKeyId) => ("kid", Value::Null),
             Some(Fault::EmbeddedKey) => ("jwk", self.stranger.jwk("sig")),
@@ -149,22 +121,10 @@ impl Signing<'_> {
 }
 
 /// The claims of an ID token, as JSON text, with what `fault` does to them.
-pub(super) fn claims(
-    good: Map<String, Value>,
-    now: i64,
-    fault: Option<Fault>,
-) -> Result<String, HarnessError> {
+pub(super) fn claims(good: Map<String, Value>, now: i64, fault: Option<Fault>) -> Result<String, HarnessError> {
     let mut claims = good;
-    let client = claims
-        .get("aud")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    let issuer = claims
-        .get("iss")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let client = claims.get("aud").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default().to_owned();
     let change = match fault {
         Some(Fault::WrongIssuer) => ("iss", json!("https://elsewhere.example")),
         Some(Fault::IssuerWithSlash) => ("iss", json!(format!("{issuer}/"))),
@@ -172,9 +132,7 @@ pub(super) fn claims(
         Some(Fault::WrongAudience) => ("aud", json!("another-client")),
         Some(Fault::MissingAudience) => ("aud", Value::Null),
         Some(Fault::AudiencePrefix) => ("aud", json!(format!("{client}-2"))),
-        Some(Fault::ExtraAudience | Fault::ExtraAudienceWithAzp) => {
-            ("aud", json!([client, "another-client"]))
-        }
+        Some(Fault::ExtraAudience | Fault::ExtraAudienceWithAzp) => ("aud", json!([client, "another-client"])),
         Some(Fault::WrongAzp) => ("azp", json!("another-client")),
         Some(Fault::WrongNonce) => ("nonce", json!("another-nonce")),
         Some(Fault::MissingNonce) => ("nonce", Value::Null),
@@ -212,10 +170,7 @@ fn encode(text: &str) -> String {
 }
 
 fn keyed(key: &[u8], input: &str) -> String {
-    URL_SAFE_NO_PAD.encode(hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, key),
-        input.as_bytes(),
-    ))
+    URL_SAFE_NO_PAD.encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), input.as_bytes()))
 }
 
 /// Lines of 64 signs, as PEM has them.

@@ -21,8 +21,7 @@ struct Stat {
 impl Member {
     /// Whether it stands still, or is gone.
     pub(super) fn is_stopped(self) -> bool {
-        self.stat()
-            .is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
+        self.stat().is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
     }
 
     /// How it is now, or `None` if it is gone.
@@ -34,23 +33,11 @@ impl Member {
 /// A process and all its descendants, parents first.
 pub(super) fn family(root: Pid) -> Vec<Member> {
     let everybody: Vec<(Pid, Stat)> = processes().filter_map(|id| Some((id, stat(id)?))).collect();
-    let member = |(id, stat): &(Pid, Stat)| Member {
-        id: *id,
-        started: stat.started,
-    };
-    let mut members: Vec<Member> = everybody
-        .iter()
-        .filter(|(id, _)| *id == root)
-        .map(member)
-        .collect();
+    let member = |(id, stat): &(Pid, Stat)| Member { id: *id, started: stat.started };
+    let mut members: Vec<Member> = everybody.iter().filter(|(id, _)| *id == root).map(member).collect();
     let mut next = 0;
     while let Some(parent) = members.get(next).copied() {
-        members.extend(
-            everybody
-                .iter()
-                .filter(|(_, stat)| stat.parent == Some(parent.id))
-                .map(member),
-        );
+        members.extend(everybody.iter().filter(|(_, stat)| stat.parent == Some(parent.id)).map(member));
         next += 1;
     }
     members
@@ -71,11 +58,7 @@ fn stat(id: Pid) -> Option<Stat> {
     let parent = Pid::from_raw(fields.next()?.parse().ok()?);
     // proc(5): the state is field 3, the start time field 22.
     let started = fields.nth(17)?.parse().ok()?;
-    Some(Stat {
-        state,
-        parent,
-        started,
-    })
+    Some(Stat { state, parent, started })
 }
 
 /// Signals those that still live.

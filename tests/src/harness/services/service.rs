@@ -45,11 +45,8 @@ impl Service {
     /// Waits until `/readyz` answers 200 on each of its ops ports.
     pub async fn ready(&mut self) -> Result<(), HarnessError> {
         let client = &self.client;
-        let addresses: Vec<String> = self
-            .listeners
-            .iter()
-            .map(|listeners| format!("http://127.0.0.1:{}/readyz", listeners.ops))
-            .collect();
+        let addresses: Vec<String> =
+            self.listeners.iter().map(|listeners| format!("http://127.0.0.1:{}/readyz", listeners.ops)).collect();
         self.process
             .ready(START, async || {
                 for address in &addresses {
@@ -66,10 +63,7 @@ impl Service {
     /// Waits until it has ended by itself, for instance because it refuses its configuration.
     pub async fn ended(&mut self) -> Result<ExitStatus, HarnessError> {
         let process = &mut self.process;
-        eventually("a program ending by itself", START, async || {
-            process.ended().ok().flatten()
-        })
-        .await
+        eventually("a program ending by itself", START, async || process.ended().ok().flatten()).await
     }
 
     /// Stands still until `resume` (SIGSTOP).
@@ -117,9 +111,6 @@ impl Service {
     }
 
     fn address(&self, port: impl Fn(&Listeners) -> u16) -> String {
-        self.listeners
-            .first()
-            .map(|listeners| format!("http://127.0.0.1:{}", port(listeners)))
-            .unwrap_or_default()
+        self.listeners.first().map(|listeners| format!("http://127.0.0.1:{}", port(listeners))).unwrap_or_default()
     }
 }
