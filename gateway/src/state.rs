@@ -122,7 +122,6 @@ impl Inner {
     }
 
     /// The keys that apps may meet.
-    #[must_use]
     pub fn signers(&self) -> impl Iterator<Item = &Signer> {
         std::iter::once(&self.signer).chain(&self.older_signers)
     }

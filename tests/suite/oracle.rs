@@ -227,15 +227,15 @@ impl Refused {
 
     async fn send(self, world: &World, person: &Person, other: &Person) -> StatusCode {
         let (path, scim) = (format!("/Users/{}", person.id), &world.scim);
-        let patch = |value: Value| json!({ "Operations": [{ "op": "replace", "path": "active", "value": value }] });
+        let switch = |value: Value| json!({ "Operations": [{ "op": "replace", "path": "active", "value": value }] });
         let answer = match self {
             Self::StaleVersion => {
                 let stale = [(IF_MATCH, HeaderValue::from_static("W/\"1\""))].into_iter().collect();
-                scim.send(Method::PATCH, &path, stale, Some(&patch(json!(false)))).await
+                scim.send(Method::PATCH, &path, stale, Some(&switch(json!(false)))).await
             }
-            Self::InvalidValue => scim.patch(&path, &patch(json!("perhaps"))).await,
+            Self::InvalidValue => scim.patch(&path, &switch(json!("perhaps"))).await,
             Self::TakenName => scim.put(&path, &json!({ "userName": other.email, "active": false })).await,
-            Self::PatchAfterDelete => scim.patch(&path, &patch(json!(false))).await,
+            Self::PatchAfterDelete => scim.patch(&path, &switch(json!(false))).await,
             Self::DeleteTwice => scim.delete(&path).await,
         };
         answer.unwrap().status

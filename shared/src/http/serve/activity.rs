@@ -1,12 +1,19 @@
 //! What a connection is waiting for, and until when it may. It decides nothing about requests; it only knows that a client
 //! who sends nothing, sends slowly or reads nothing must not keep a connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::ServeOptions;
+
+/// How long a drain waits for the first byte of a connection: who has just connected sends in a moment, and it may have been sent
+/// already without the reactor having said so.
+const FIRST_BYTE_IN_DRAIN: Duration = Duration::from_millis(500);
 
 /// What a connection without a running request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,20 +95,23 @@ impl Activity {
         Running(Arc::clone(self))
     }
 
-    /// Whether closing now would lose no request: none has arrived in part.
+    /// Whether closing now would lose no request: none has arrived in part, and the client is not about to send its first.
     pub(super) fn may_close(&self) -> bool {
         let state = self.state();
-        state.running > 0 || state.waiting != Waiting::Head
+        state.running > 0 || state.waiting == Waiting::Next
     }
 
-    pub(super) fn deadline(&self, options: &ServeOptions) -> Option<Deadline> {
+    pub(super) fn deadline(&self, options: &ServeOptions, drains_since: Option<Instant>) -> Option<Deadline> {
         let state = self.state();
         let unread = state.unwritten_since.map(|since| Deadline::Overdue(since + options.write_stall));
         if state.running > 0 {
             return unread;
         }
         unread.or(Some(match state.waiting {
-            Waiting::FirstByte => Deadline::Overdue(state.since + options.first_byte),
+            Waiting::FirstByte => {
+                let at = state.since + options.first_byte;
+                Deadline::Overdue(drains_since.map_or(at, |since| at.min(since + FIRST_BYTE_IN_DRAIN)))
+            }
             Waiting::Head => Deadline::Overdue(state.since + options.head),
             Waiting::Next => Deadline::Idle(state.since + options.idle),
         }))

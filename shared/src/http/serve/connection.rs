@@ -125,7 +125,7 @@ async fn supervise<S, B, F>(
     let mut drain = pin!(stop.drain.cancelled());
     let mut cut = pin!(stop.cut.cancelled());
     let mut timer = pin!(sleep_until(Instant::now()));
-    let mut is_draining = false;
+    let mut drains_since: Option<Instant> = None;
     let mut closes_by: Option<Instant> = None;
     poll_fn(|cx| {
         activity.watch(cx.waker());
@@ -140,13 +140,15 @@ async fn supervise<S, B, F>(
             if cut.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            is_draining = is_draining || drain.as_mut().poll(cx).is_ready();
-            if is_draining && closes_by.is_none() && activity.may_close() {
+            if drains_since.is_none() && drain.as_mut().poll(cx).is_ready() {
+                drains_since = Some(Instant::now());
+            }
+            if drains_since.is_some() && closes_by.is_none() && activity.may_close() {
                 connection.as_mut().graceful_shutdown();
                 closes_by = Some(Instant::now() + options.head);
                 continue;
             }
-            let at = match (activity.deadline(options), closes_by) {
+            let at = match (activity.deadline(options, drains_since), closes_by) {
                 (None, _) => return Poll::Pending,
                 (Some(Deadline::Idle(_)), Some(at)) | (Some(Deadline::Overdue(at) | Deadline::Idle(at)), _) => at,
             };
@@ -154,7 +156,7 @@ async fn supervise<S, B, F>(
                 timer.as_mut().reset(at);
             }
             ready!(timer.as_mut().poll(cx));
-            if closes_by.is_some() || matches!(activity.deadline(options), Some(Deadline::Overdue(_))) {
+            if closes_by.is_some() || matches!(activity.deadline(options, drains_since), Some(Deadline::Overdue(_))) {
                 return Poll::Ready(());
             }
             connection.as_mut().graceful_shutdown();

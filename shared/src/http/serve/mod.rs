@@ -10,7 +10,6 @@ mod tests;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use futures_util::FutureExt;
 use hyper_util::{rt::TokioTimer, server::conn::auto::Builder};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -101,8 +100,7 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions,
             }
         }
     }
-    server.accept_waiting(&listener);
-    drop(listener);
+    server.accept_waiting(listener);
     server.drain().await
 }
 
@@ -170,11 +168,20 @@ impl Server {
         ));
     }
 
-    /// Takes what the kernel has accepted on our behalf: closing the listener would reset these, requests and all.
-    fn accept_waiting(&self, listener: &TcpListener) {
+    /// Takes what the kernel has accepted on our behalf, and closes the listener, which would reset these, requests and all. The
+    /// kernel itself is asked: what the reactor knows may be a moment old.
+    fn accept_waiting(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
         while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            let Some(Ok((stream, peer))) = listener.accept().now_or_never() else { return };
-            self.start(stream, peer, permit);
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                        self.start(stream, peer, permit);
+                    }
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => return,
+            }
         }
     }
 
