@@ -24,7 +24,7 @@ use crate::{
         jwt::{Signer, SigningError},
         return_to::Origins,
     },
-    lease::{Keeper, Lease, ring},
+    lease::{Keeper, Lease, cut_at_the_end, ring},
     login::Passwords,
     oidc::Providers,
     session::{
@@ -173,6 +173,9 @@ impl Gateway {
         };
         start_keeper(runtime, keeper, drained.clone());
         let ringing = ring(id, runtime.bus.clone(), marks.clone(), streams.clone(), lease.clone());
+        let ending = cut_at_the_end(lease.clone(), streams.clone(), runtime.clock.clone());
+        let until = drained.clone();
+        runtime.tasks.spawn(async move { until.run_until_cancelled(ending).await });
         // While requests are still answered, what ends them is still heard.
         let until = drained.clone();
         runtime.tasks.spawn(async move { until.run_until_cancelled(ringing).await });

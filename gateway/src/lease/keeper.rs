@@ -99,10 +99,6 @@ impl Keeper {
                     TRY_AGAIN_AFTER
                 }
             };
-            if !self.lease.term().runs(Moment::now(&*self.clock)) {
-                // Signs nobody out: the next request is judged anew.
-                self.streams.cut_all();
-            }
             if self.clock.boot().since(pruned_at) >= PRUNE_EVERY {
                 pruned_at = self.clock.boot();
                 self.marks.prune(self.clock.now().minus(self.longest_session * 2));

@@ -2,6 +2,7 @@
 //! and counted on two clocks; the earlier end counts. Without it nothing is answered, and nobody is signed out.
 
 mod doorbell;
+mod end;
 mod keeper;
 
 use std::{
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 pub use self::{
     doorbell::ring,
+    end::cut_at_the_end,
     keeper::{Keeper, KeeperError},
 };
 
@@ -56,6 +58,12 @@ impl Term {
     #[must_use]
     pub fn runs(self, now: Moment) -> bool {
         now.boot < self.until_boot && now.wall < self.until_wall
+    }
+
+    /// How long the term runs on; by the earlier clock.
+    #[must_use]
+    pub fn left(self, now: Moment) -> Duration {
+        self.until_boot.since(now.boot).min(self.until_wall.since(now.wall))
     }
 }
 

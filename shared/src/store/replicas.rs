@@ -10,11 +10,12 @@ use crate::{
         revocation::{Head, Seq},
         words,
     },
+    secret,
 };
 
 const JOIN: &str = "
     INSERT INTO gateways (id, state, lease_ms, beat, applied_generation, applied_seq, started_at)
-    VALUES ($1, 'joining', $2, $3, '', 0, $3)";
+    VALUES ($1, 'joining', $2, $3, '', 0, $4)";
 const BEAT: &str = "
     UPDATE gateways SET state = 'serving', beat = beat + 1, applied_generation = $2, applied_seq = $3 WHERE id = $1";
 const HEAD: &str = "SELECT generation, seq, tag, floor FROM rev_head WHERE id = 1";
@@ -59,14 +60,16 @@ pub enum Renewal {
 }
 
 impl Store {
-    /// Announces a gateway that is not answering yet. Its beats count on from the time: a row that is made anew under the same id
-    /// never shows a beat that somebody has seen standing still.
+    /// Announces a gateway that is not answering yet. Its beats count on from a random number: a row that was forgotten and is made
+    /// anew under the same id must not come past a beat that somebody has seen standing still.
     pub async fn join_gateway(&self, id: &ReplicaId, lease: Duration) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;
+        let first_beat = i64::from_be_bytes(secret::random()?) >> 2;
         sqlx::query(JOIN)
             .bind(id.as_str())
             .bind(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+            .bind(first_beat)
             .bind(now)
             .execute(tx.on())
             .await?;

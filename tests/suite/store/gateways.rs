@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use lockstep_shared::{
+    clock::BootTime,
     id::{Generation, ReplicaId},
     model::revocation::{Draft, Scope, Seq},
+    revoke::barrier::{Acks, Beats, Standing, Target, standing},
     store::{Renewal, Replica, ReplicaState, StoreError},
 };
 
@@ -77,6 +79,27 @@ on_each_engine! {
 
         assert_eq!(row(db, &id).await, None);
         assert_eq!(db.store.renew_gateway(&id, None).await.unwrap(), Renewal::Unknown);
+    }
+
+    async fn a_row_made_anew_is_not_taken_for_the_one_that_stood_still(db: &Db) {
+        let at = |seconds| BootTime(Duration::from_secs(seconds));
+        let (id, mut beats) = (ReplicaId::new(), Beats::default());
+        db.store.join_gateway(&id, LEASE).await.unwrap();
+        db.store.renew_gateway(&id, None).await.unwrap();
+        beats.note(&db.store.gateways().await.unwrap(), at(0));
+        let rows = db.store.gateways().await.unwrap();
+        beats.note(&rows, at(600));
+        db.store.forget_gateway(&id, rows[0].beat).await.unwrap();
+
+        // The gateway was cut off and is back: it finds its row gone, joins anew, and holds a lease from now on.
+        db.store.join_gateway(&id, LEASE).await.unwrap();
+        db.store.renew_gateway(&id, None).await.unwrap();
+        let settlement = db.store.revoke(Draft::end(&db.acme, vec![Scope::Workspace], "test.revoked")).await.unwrap();
+        let rows = db.store.gateways().await.unwrap();
+        beats.note(&rows, at(601));
+
+        let target = Target { generation: &settlement.records[0].generation, seq: settlement.through, committed_by: at(601) };
+        assert_eq!(standing(&rows[0], target, &beats, &Acks::default(), at(601)), Standing::Awaited);
     }
 
     async fn a_renewal_whose_commit_comes_after_a_deactivation_sees_it(db: &Db) {
