@@ -34,7 +34,8 @@ impl ScimService {
         let read = normalise::user(body, &settings.context(ResourceKind::User), None)?;
         let new = NewUser { profile: user_profile(read), origin: Origin::Provisioned, login_method: LoginMethod::Sso };
         let user = self.store.create_user(&caller.workspace.id, new, &caller.actor()).await?;
-        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        // Nobody can have put a user into a group whose id did not exist.
+        let (body, etag, location) = self.show_user_in(caller, query, &user, &[]);
         Ok(Answer::Created { body, etag, location })
     }
 
@@ -119,17 +120,25 @@ impl ScimService {
     }
 
     async fn show_user(&self, caller: &Caller, query: &Query, user: &User) -> Result<(Document, String, String), Failure> {
-        let (schema, base_url) = (self.schemas.of(ResourceKind::User), self.base_url(&caller.workspace.id));
-        let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
-        let groups = if projection.wants(Users::ROWS, schema) {
+        let groups = if self.projection(query).wants(Users::ROWS, self.schemas.of(ResourceKind::User)) {
             self.store.groups_of(&caller.workspace.id, &user.id).await?
         } else {
             Vec::new()
         };
+        Ok(self.show_user_in(caller, query, user, &groups))
+    }
+
+    /// Shows a user whose groups are known.
+    fn show_user_in(&self, caller: &Caller, query: &Query, user: &User, groups: &[GroupRef]) -> (Document, String, String) {
+        let (schema, base_url) = (self.schemas.of(ResourceKind::User), self.base_url(&caller.workspace.id));
         let envelope = user_envelope(user, &base_url);
         let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::User));
-        let whole = whole_user(user, schema, &base_url, &groups);
-        Ok((projection.apply(whole, schema), etag, location))
+        (self.projection(query).apply(whole_user(user, schema, &base_url, groups), schema), etag, location)
+    }
+
+    fn projection(&self, query: &Query) -> Projection {
+        let schema = self.schemas.of(ResourceKind::User);
+        Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema)
     }
 }
 
