@@ -1,6 +1,7 @@
 //! The provisioner: SCIM writes from a workspace's identity provider, and what follows from them.
 
 pub mod ops;
+pub mod policy;
 pub mod scim;
 pub mod serve;
 pub mod service;

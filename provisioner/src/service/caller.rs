@@ -22,7 +22,10 @@ use lockstep_shared::{
 use tokio_util::task::TaskTracker;
 
 use super::failure::Failure;
-use crate::scim::ScimError;
+use crate::{
+    policy::{Policy, PolicyBook, UnknownPolicy},
+    scim::ScimError,
+};
 
 /// A token's last use is written down at most this often.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
@@ -34,6 +37,8 @@ pub(super) struct Caller {
     pub(super) workspace: Workspace,
     /// The credential.
     pub(super) token: TokenId,
+    /// What the workspace asks of its provider.
+    pub(super) policy: Arc<Policy>,
 }
 
 impl Caller {
@@ -49,12 +54,13 @@ pub(super) struct Door {
     store: Store,
     clock: SharedClock,
     tasks: TaskTracker,
+    policies: PolicyBook,
     touched: Arc<Mutex<HashMap<TokenId, Timestamp>>>,
 }
 
 impl Door {
     pub(super) fn new(store: Store, clock: SharedClock, tasks: TaskTracker) -> Self {
-        Self { store, clock, tasks, touched: Arc::default() }
+        Self { policies: PolicyBook::new(store.clone()), store, clock, tasks, touched: Arc::default() }
     }
 
     /// Who sends a request with these headers to this workspace.
@@ -69,7 +75,8 @@ impl Door {
         self.touch(&token);
         let workspace = self.store.workspace(&workspace).await?.ok_or(ScimError::Unauthorized)?;
         may_provision(&workspace)?;
-        Ok(Caller { workspace, token: token.id })
+        let policy = self.policies.of(&workspace).await?;
+        Ok(Caller { workspace, token: token.id, policy })
     }
 
     fn touch(&self, token: &Token) {
@@ -117,6 +124,15 @@ fn bearer(headers: &HeaderMap) -> Option<BearerToken> {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::of_store(error)
+    }
+}
+
+impl From<UnknownPolicy> for Failure {
+    fn from(error: UnknownPolicy) -> Self {
+        match error {
+            UnknownPolicy::Store(error) => Self::of_store(error),
+            UnknownPolicy::Damaged(_) => Self::Defect(error.into()),
+        }
     }
 }
 

@@ -32,8 +32,8 @@ const STRETCH: u32 = 1_000;
 impl ScimService {
     /// RFC 7644, section 3.3.
     pub(super) async fn create_group(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
-        let (workspace, settings) = (&caller.workspace.id, self.settings(&caller.workspace));
-        let mut read = normalise::group(body, &settings.context(ResourceKind::Group), None)?;
+        let workspace = &caller.workspace.id;
+        let mut read = normalise::group(body, &caller.policy.context(ResourceKind::Group), None)?;
         let members = ids(read.members.take().unwrap_or_default());
         let (group, settlement) = self.store.create_group(workspace, group_profile(read), members, &caller.actor()).await?;
         self.road.settle(workspace, settlement).await?;
@@ -66,12 +66,11 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        let settings = self.settings(&caller.workspace);
         let group = self
             .change_group(caller, id, |group, document| {
                 wanted.permit(group.version)?;
                 let current = Current { id: group.id.as_str(), document };
-                let mut read = normalise::group(body, &settings.context(ResourceKind::Group), Some(current))?;
+                let mut read = normalise::group(body, &caller.policy.context(ResourceKind::Group), Some(current))?;
                 let steps = read.members.take().map(|members| MemberChange::Replace(ids(members)));
                 Ok((group_profile(read), steps.into_iter().collect()))
             })
@@ -89,9 +88,8 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        let settings = self.settings(&caller.workspace);
-        let context = settings.context(ResourceKind::Group);
-        let request = PatchRequest::parse(body, settings.profile)?;
+        let context = caller.policy.context(ResourceKind::Group);
+        let request = PatchRequest::parse(body, caller.policy.profile())?;
         let selected = self.select_members(caller, id, &request).await?;
         let group = self
             .change_group(caller, id, |group, document| {
@@ -145,11 +143,11 @@ impl ScimService {
         if !request.operations().iter().any(|operation| operation.path.as_ref().is_some_and(may_select)) {
             return Ok(Vec::new());
         }
-        let (workspace, settings) = (&caller.workspace.id, self.settings(&caller.workspace));
+        let workspace = &caller.workspace.id;
         let group = self.store.group(workspace, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
         let document = group_document(&group.profile);
         let current = Current { id: group.id.as_str(), document: &document };
-        let steps = patch::group(request.clone(), &settings.context(ResourceKind::Group), current)?.members;
+        let steps = patch::group(request.clone(), &caller.policy.context(ResourceKind::Group), current)?.members;
         let mut selected: Vec<(Filter, Vec<String>)> = Vec::new();
         for step in steps {
             let MemberOp::RemoveWhere(filter) = step else { continue };
@@ -168,7 +166,7 @@ impl ScimService {
     }
 
     async fn show_group(&self, caller: &Caller, query: &Query, group: &Group) -> Result<(Document, String, String), Failure> {
-        let (schema, base_url) = (self.schemas.of(ResourceKind::Group), self.base_url(&caller.workspace.id));
+        let (schema, base_url) = (caller.policy.schemas().of(ResourceKind::Group), self.base_url(&caller.workspace.id));
         let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
         let members = if projection.wants(Groups::ROWS, schema) {
             Some(all_members(&self.store, &caller.workspace.id, &group.id).await?)

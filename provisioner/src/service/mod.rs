@@ -7,6 +7,7 @@ mod failure;
 mod groups;
 mod linger;
 mod listing;
+mod operation;
 mod records;
 mod request;
 mod target;
@@ -22,9 +23,8 @@ use axum::{
     routing::any,
 };
 use http::{Method, StatusCode, request::Parts};
-use lockstep_shared::{
-    http::layers::RequestId, id::WorkspaceId, model::workspace::Workspace, revoke::Road, runtime::Runtime, store::Store,
-};
+use lockstep_shared::{http::layers::RequestId, id::WorkspaceId, revoke::Road, runtime::Runtime, store::Store};
+use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -32,18 +32,18 @@ use self::{
     answer::Answer,
     caller::{Caller, Door},
     failure::Failure,
-    groups::{Groups, group_id},
+    groups::Groups,
     linger::drop_rest,
     listing::{PAGES, list, list_both},
+    operation::Operation,
     request::{Preconditions, Query, body},
     target::Target,
-    users::{Users, user_id},
+    users::Users,
 };
 use crate::scim::{
-    Profile, ResourceKind, SchemaSet, ScimError,
+    ResourceKind, ScimError,
     discovery::{self, AuthenticationScheme, Features},
     list::ListResponse,
-    normalise::{AttributeRules, Context},
 };
 
 /// Entra and Okta hang up after 60 s. The barrier takes 46 s at the most; whatever takes longer hangs on a database that fell
@@ -60,7 +60,6 @@ pub struct Inner {
     store: Store,
     road: Road,
     door: Door,
-    schemas: SchemaSet,
     origin: String,
     tasks: TaskTracker,
 }
@@ -73,20 +72,6 @@ impl std::ops::Deref for ScimService {
     }
 }
 
-/// Under what a workspace's resources are read.
-#[derive(Debug)]
-struct Settings<'s> {
-    schemas: &'s SchemaSet,
-    profile: Profile,
-    rules: AttributeRules,
-}
-
-impl Settings<'_> {
-    fn context(&self, kind: ResourceKind) -> Context<'_> {
-        Context { schema: self.schemas.of(kind), profile: self.profile, rules: &self.rules }
-    }
-}
-
 impl ScimService {
     /// A service on a runtime, reached by providers at `origin`.
     #[must_use]
@@ -95,7 +80,6 @@ impl ScimService {
             store: runtime.store.clone(),
             road: runtime.road.clone(),
             door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
-            schemas: SchemaSet::standard(),
             origin: origin.to_owned(),
             tasks: runtime.tasks.clone(),
         }))
@@ -111,10 +95,6 @@ impl ScimService {
             .with_state(self)
     }
 
-    fn settings(&self, _: &Workspace) -> Settings<'_> {
-        Settings { schemas: &self.schemas, profile: Profile::Lenient, rules: AttributeRules::default() }
-    }
-
     fn base_url(&self, workspace: &WorkspaceId) -> String {
         format!("{}/scim/v2/{workspace}", self.origin)
     }
@@ -127,100 +107,45 @@ impl ScimService {
         let path = segments.collect::<Vec<_>>().join("/");
         let target = Target::parse(&path).ok_or(ScimError::NotFound)?;
         target.check(&parts.method)?;
-        match (self.carry_out(&caller, &target, parts, content).await, &target) {
-            (Err(Failure::Told(error)), Target::Resource(kind, id)) if !parts.method.is_safe() => {
-                self.settle_earlier(&caller, *kind, id).await?;
-                Err(error.into())
-            }
-            (outcome, _) => outcome,
-        }
-    }
-
-    /// The answer to an earlier request may have been lost, and this one be refused because that one was carried out: nobody hears
-    /// of somebody without access, in whatever words, before they are out everywhere.
-    async fn settle_earlier(&self, caller: &Caller, kind: ResourceKind, id: &str) -> Result<(), Failure> {
-        let workspace = &caller.workspace.id;
-        let settlement = match (kind, user_id(id), group_id(id)) {
-            (ResourceKind::User, Ok(id), _) => self.store.end_of_user(workspace, &id).await?,
-            (ResourceKind::Group, _, Ok(id)) => self.store.end_of_group(workspace, &id).await?,
-            // An id that could not be one of ours is nobody's.
-            (ResourceKind::User, Err(_), _) | (ResourceKind::Group, _, Err(_)) => return Ok(()),
+        let operation = Operation {
+            method: &parts.method,
+            target,
+            query: Query::parse(parts.uri.query().unwrap_or_default()),
+            wanted: Preconditions::of(&parts.headers),
         };
-        self.road.settle(workspace, settlement).await?;
-        Ok(())
-    }
-
-    async fn carry_out(
-        &self,
-        caller: &Caller,
-        target: &Target<'_>,
-        parts: &Parts,
-        content: &mut Body,
-    ) -> Result<Answer, Failure> {
-        let (query, wanted) = (Query::parse(parts.uri.query().unwrap_or_default()), Preconditions::of(&parts.headers));
-        match (&parts.method, *target) {
-            (&Method::POST, Target::Search(kind)) => {
-                let query = Query::from_search(&body(&parts.headers, content).await?)?;
-                self.search(caller, kind, &query).await
-            }
-            (&Method::POST, Target::Collection(kind)) => {
-                let body = body(&parts.headers, content).await?;
-                match kind {
-                    ResourceKind::User => self.create_user(caller, &query, body).await,
-                    ResourceKind::Group => self.create_group(caller, &query, body).await,
-                }
-            }
-            (&Method::PUT, Target::Resource(kind, id)) => {
-                let body = body(&parts.headers, content).await?;
-                match kind {
-                    ResourceKind::User => self.put_user(caller, &query, id, &wanted, body).await,
-                    ResourceKind::Group => self.put_group(caller, &query, id, &wanted, body).await,
-                }
-            }
-            (&Method::PATCH, Target::Resource(kind, id)) => {
-                let body = body(&parts.headers, content).await?;
-                match kind {
-                    ResourceKind::User => self.patch_user(caller, &query, id, &wanted, body).await,
-                    ResourceKind::Group => self.patch_group(caller, &query, id, &wanted, body).await,
-                }
-            }
-            (&Method::DELETE, Target::Resource(ResourceKind::User, id)) => self.delete_user(caller, id, &wanted).await,
-            (&Method::DELETE, Target::Resource(ResourceKind::Group, id)) => self.delete_group(caller, id, &wanted).await,
-            (_, Target::Resource(ResourceKind::User, id)) => self.get_user(caller, &query, id, &wanted).await,
-            (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(caller, &query, id, &wanted).await,
-            (_, Target::Collection(kind)) => self.search(caller, Some(kind), &query).await,
-            (_, discovery) => self.discover(caller, &discovery, &query),
-        }
+        let body = if operation.has_body() { body(&parts.headers, content).await } else { Ok(Value::Null) };
+        self.perform(&caller, operation, body).await
     }
 
     /// RFC 7644, sections 3.4.2 and 3.4.3, in one resource type or in all.
     async fn search(&self, caller: &Caller, kind: Option<ResourceKind>, query: &Query) -> Result<Answer, Failure> {
         let (store, workspace, base_url) = (&self.store, &caller.workspace.id, self.base_url(&caller.workspace.id));
-        let (of_users, of_groups) = (self.schemas.of(ResourceKind::User), self.schemas.of(ResourceKind::Group));
+        let schemas = caller.policy.schemas();
+        let (of_users, of_groups) = (schemas.of(ResourceKind::User), schemas.of(ResourceKind::Group));
         let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
         let groups = Groups { store, workspace, schema: of_groups, base_url };
-        let profile = self.settings(&caller.workspace).profile;
+        let profile = caller.policy.profile();
         let body = match kind {
             Some(ResourceKind::User) => list(&users, query, of_users, profile).await?,
             Some(ResourceKind::Group) => list(&groups, query, of_groups, profile).await?,
-            None => list_both((&users, of_users), (&groups, of_groups), &self.schemas.of_all(), query, profile).await?,
+            None => list_both((&users, of_users), (&groups, of_groups), &schemas.of_all(), query, profile).await?,
         };
         Ok(Answer::Document(body))
     }
 
     /// RFC 7644, section 4. A filter is refused there, as the section demands.
     fn discover(&self, caller: &Caller, target: &Target<'_>, query: &Query) -> Result<Answer, Failure> {
-        let base_url = self.base_url(&caller.workspace.id);
+        let (base_url, schemas) = (self.base_url(&caller.workspace.id), caller.policy.schemas());
         if query.filter.is_some() {
             return Err(ScimError::Forbidden("discovery documents cannot be filtered".to_owned()).into());
         }
         let all = |resources| Some(ListResponse::all(resources).into_value());
         let body = match target {
-            Target::ServiceProviderConfig => Some(discovery::service_provider_config(&features(), &base_url)),
-            Target::ResourceTypes => all(discovery::resource_types(&self.schemas, &base_url)),
-            Target::ResourceType(id) => discovery::resource_type(&self.schemas, id, &base_url),
-            Target::Schemas => all(discovery::schemas(&self.schemas, &base_url)),
-            Target::Schema(urn) => discovery::schema(&self.schemas, urn, &base_url),
+            Target::ServiceProviderConfig => Some(discovery::service_provider_config(&features(caller), &base_url)),
+            Target::ResourceTypes => all(discovery::resource_types(schemas, &base_url)),
+            Target::ResourceType(id) => discovery::resource_type(schemas, id, &base_url),
+            Target::Schemas => all(discovery::schemas(schemas, &base_url)),
+            Target::Schema(urn) => discovery::schema(schemas, urn, &base_url),
             // A token is a provider's and no user's.
             Target::Me => return Err(ScimError::NotImplemented("/Me for a caller that is no user").into()),
             Target::Collection(_) | Target::Resource(..) | Target::Search(_) => None,
@@ -229,7 +154,7 @@ impl ScimService {
     }
 }
 
-fn features() -> Features {
+fn features(caller: &Caller) -> Features {
     Features {
         bulk: None,
         sort: true,
@@ -238,7 +163,7 @@ fn features() -> Features {
         default_page_size: PAGES.default,
         max_page_size: PAGES.max,
         authentication: vec![AuthenticationScheme::BearerToken],
-        interop_profile: false,
+        interop_profile: !caller.policy.profile().is_lenient(),
         documentation_uri: None,
     }
 }

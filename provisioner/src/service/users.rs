@@ -30,8 +30,7 @@ use crate::scim::{
 impl ScimService {
     /// RFC 7644, section 3.3.
     pub(super) async fn create_user(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
-        let settings = self.settings(&caller.workspace);
-        let read = normalise::user(body, &settings.context(ResourceKind::User), None)?;
+        let read = normalise::user(body, &caller.policy.context(ResourceKind::User), None)?;
         let new = NewUser { profile: user_profile(read), origin: Origin::Provisioned, login_method: LoginMethod::Sso };
         let user = self.store.create_user(&caller.workspace.id, new, &caller.actor()).await?;
         // Nobody can have put a user into a group whose id did not exist.
@@ -64,10 +63,9 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        let settings = self.settings(&caller.workspace);
         self.change_user(caller, query, id, |user, document| {
             wanted.permit(user.version)?;
-            normalise::user(body, &settings.context(ResourceKind::User), Some(Current { id: user.id.as_str(), document }))
+            normalise::user(body, &caller.policy.context(ResourceKind::User), Some(Current { id: user.id.as_str(), document }))
         })
         .await
     }
@@ -81,12 +79,11 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        let settings = self.settings(&caller.workspace);
-        let request = PatchRequest::parse(body, settings.profile)?;
+        let request = PatchRequest::parse(body, caller.policy.profile())?;
         self.change_user(caller, query, id, |user, document| {
             wanted.permit(user.version)?;
             let current = Current { id: user.id.as_str(), document };
-            Ok(patch::user(request, &settings.context(ResourceKind::User), current)?.user)
+            Ok(patch::user(request, &caller.policy.context(ResourceKind::User), current)?.user)
         })
         .await
     }
@@ -120,7 +117,7 @@ impl ScimService {
     }
 
     async fn show_user(&self, caller: &Caller, query: &Query, user: &User) -> Result<(Document, String, String), Failure> {
-        let groups = if self.projection(query).wants(Users::ROWS, self.schemas.of(ResourceKind::User)) {
+        let groups = if projection(caller, query).wants(Users::ROWS, caller.policy.schemas().of(ResourceKind::User)) {
             self.store.groups_of(&caller.workspace.id, &user.id).await?
         } else {
             Vec::new()
@@ -130,16 +127,16 @@ impl ScimService {
 
     /// Shows a user whose groups are known.
     fn show_user_in(&self, caller: &Caller, query: &Query, user: &User, groups: &[GroupRef]) -> (Document, String, String) {
-        let (schema, base_url) = (self.schemas.of(ResourceKind::User), self.base_url(&caller.workspace.id));
+        let (schema, base_url) = (caller.policy.schemas().of(ResourceKind::User), self.base_url(&caller.workspace.id));
         let envelope = user_envelope(user, &base_url);
         let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::User));
-        (self.projection(query).apply(whole_user(user, schema, &base_url, groups), schema), etag, location)
+        (projection(caller, query).apply(whole_user(user, schema, &base_url, groups), schema), etag, location)
     }
+}
 
-    fn projection(&self, query: &Query) -> Projection {
-        let schema = self.schemas.of(ResourceKind::User);
-        Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema)
-    }
+fn projection(caller: &Caller, query: &Query) -> Projection {
+    let schema = caller.policy.schemas().of(ResourceKind::User);
+    Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema)
 }
 
 /// An id that could not be one of ours names nothing.

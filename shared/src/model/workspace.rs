@@ -52,6 +52,8 @@ pub struct Workspace {
     pub stage: Stage,
     /// Whether an identity provider may provision.
     pub scim_enabled: bool,
+    /// Counts the changes of what the workspace asks of its provider (`Store::scim_policy`).
+    pub scim_version: i64,
     /// When it was created.
     pub created_at: Timestamp,
 }

@@ -11,6 +11,7 @@ mod members;
 mod open;
 mod passwords;
 mod people;
+mod policies;
 mod replicas;
 mod revocations;
 mod row;

@@ -20,7 +20,10 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![step(1, "initial", include_str!("../../migrations/0001_initial.sql"))])
+    Migrator::with_migrations(vec![
+        step(1, "initial", include_str!("../../migrations/0001_initial.sql")),
+        step(2, "scim", include_str!("../../migrations/0002_scim.sql")),
+    ])
 });
 
 /// PostgreSQL sorts by the language of the cluster unless told otherwise; SQLite knows `binary` already.

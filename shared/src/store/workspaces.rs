@@ -22,7 +22,7 @@ const INSERT: &str = "
     INSERT INTO workspaces (id, name, plan, state, enforcement, stage, scim_enabled, created_at)
     VALUES ($1, $2, $3, 'active', 'off', '{}', 0, $4)";
 const ONE: &str = "
-    SELECT id, name, plan, state, enforcement, stage, scim_enabled, created_at FROM workspaces WHERE id = $1";
+    SELECT id, name, plan, state, enforcement, stage, scim_enabled, scim_version, created_at FROM workspaces WHERE id = $1";
 const SET_NAME: &str = "UPDATE workspaces SET name = $2 WHERE id = $1";
 const SET_PLAN: &str = "UPDATE workspaces SET plan = $2 WHERE id = $1";
 const SET_STATE: &str = "UPDATE workspaces SET state = $2 WHERE id = $1";
@@ -156,6 +156,7 @@ fn read(row: &AnyRow) -> Result<Workspace, StoreError> {
         enforcement: columns.parsed("enforcement")?,
         stage: columns.json("stage")?,
         scim_enabled: columns.flag("scim_enabled")?,
+        scim_version: columns.number("scim_version")?,
         created_at: columns.time("created_at")?,
     })
 }

@@ -1,0 +1,46 @@
+//! What a workspace asks of its provider: one document, which this crate keeps and the provisioner understands.
+
+use serde_json::{Value, json};
+
+use super::{
+    Store, StoreError,
+    error::EditError,
+    row::{Columns, to_json},
+};
+use crate::{id::WorkspaceId, model::audit::Actor};
+
+const ONE: &str = "SELECT scim, scim_version FROM workspaces WHERE id = $1";
+/// Takes the row's lock on both engines and reads it in one step.
+const LOCK: &str = "UPDATE workspaces SET scim_version = scim_version + 1 WHERE id = $1 RETURNING scim";
+const SET: &str = "UPDATE workspaces SET scim = $2 WHERE id = $1";
+
+impl Store {
+    /// Reads the document and its version.
+    pub async fn scim_policy(&self, workspace: &WorkspaceId) -> Result<Option<(i64, Value)>, StoreError> {
+        let row = sqlx::query(ONE).bind(workspace.as_str()).fetch_optional(&self.pool).await?;
+        row.map(|row| {
+            let columns = Columns::of(&row, "SCIM policy");
+            Ok((columns.number("scim_version")?, columns.json("scim")?))
+        })
+        .transpose()
+    }
+
+    /// Changes the document by a pure edit of the current one; `action` and `detail` go into the audit trail.
+    pub async fn edit_scim_policy<E>(
+        &self,
+        workspace: &WorkspaceId,
+        actor: &Actor,
+        action: &'static str,
+        detail: &Value,
+        edit: impl FnOnce(Value) -> Result<Value, E>,
+    ) -> Result<Value, EditError<E>> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(LOCK).bind(workspace.as_str()).fetch_optional(tx.on()).await?;
+        let row = row.ok_or(StoreError::NotFound("workspace"))?;
+        let after = edit(Columns::of(&row, "SCIM policy").json("scim")?).map_err(EditError::Refused)?;
+        sqlx::query(SET).bind(workspace.as_str()).bind(to_json("SCIM policy", &after)?).execute(tx.on()).await?;
+        tx.audit(workspace, actor, action, workspace.as_str(), &json!({ "detail": detail })).await?;
+        tx.commit().await?;
+        Ok(after)
+    }
+}
