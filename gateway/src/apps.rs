@@ -1,13 +1,21 @@
 //! What is protected: which app a host belongs to, and who may use it. A host that belongs to none is nobody's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use http::uri::Authority;
 use lockstep_shared::{
-    config::{self, PublicUrl},
+    config::{self, Claim, PublicUrl},
     id::WorkspaceId,
-    model::session::Session,
+    model::{
+        attribute::AttributePath,
+        session::Session,
+        user::{LoginMethod, Person},
+    },
 };
+use serde_json::{Map, Value};
 use url::{Host, Url};
 
 /// One protected app.
@@ -15,10 +23,31 @@ use url::{Host, Url};
 pub struct App {
     /// Where requests go; `None` where a proxy in front forwards them and only asks.
     pub upstream: Option<Url>,
-    /// The audience of the identity JWT; without one the app gets none.
-    pub audience: Option<String>,
+    /// What the identity JWT says to whom; without an audience the app gets none.
+    pub told: Option<Arc<Told>>,
     workspaces: Option<Vec<WorkspaceId>>,
     roles: Vec<String>,
+}
+
+/// What an app is told of a person in the identity JWT.
+#[derive(Debug)]
+pub struct Told {
+    /// The audience.
+    pub audience: String,
+    /// The attributes that it asks for.
+    pub claims: Vec<Claim>,
+}
+
+impl Told {
+    /// The claims of a person; what they do not have is left out.
+    #[must_use]
+    pub fn claims_of(&self, person: &Person) -> Map<String, Value> {
+        let claim = |claim: &Claim| {
+            let value = person.claims.get(claim.path.as_str()).filter(|value| !value.is_null())?;
+            Some((claim.name.clone(), value.clone()))
+        };
+        self.claims.iter().filter_map(claim).collect()
+    }
 }
 
 /// Why a live session does not open an app.
@@ -48,6 +77,13 @@ impl App {
         self.workspaces.as_ref().is_none_or(|allowed| allowed.contains(workspace))
     }
 
+    /// Whether a change of the person can close the app to this session: they may lose the role that it asks for, or be brought among
+    /// those who may not use a password.
+    #[must_use]
+    pub fn rests_on_person(&self, session: &Session) -> bool {
+        !self.roles.is_empty() || session.by.method() == LoginMethod::Password
+    }
+
     /// Whether a live session opens the app.
     pub fn admits(&self, session: &Session) -> Result<(), Closed> {
         if !self.is_for(&session.workspace) {
@@ -70,13 +106,13 @@ impl Apps {
     pub fn new(configured: &[config::App], public_url: &PublicUrl) -> Self {
         let mut hosts = HashMap::new();
         if configured.is_empty() {
-            let app = App { upstream: None, audience: None, workspaces: None, roles: Vec::new() };
+            let app = App { upstream: None, told: None, workspaces: None, roles: Vec::new() };
             hosts.insert(plain(public_url.host()), Arc::new(app));
         }
         for app in configured {
             let shared = Arc::new(App {
                 upstream: app.upstream.clone(),
-                audience: app.audience.clone(),
+                told: app.audience.clone().map(|audience| Arc::new(Told { audience, claims: app.claims.clone() })),
                 workspaces: app.workspaces.clone(),
                 roles: app.roles.clone(),
             });
@@ -99,6 +135,14 @@ impl Apps {
             Err(_) => None,
         }
     }
+}
+
+/// The attributes that any app is told, each once.
+#[must_use]
+pub fn told_by_any(configured: &[config::App]) -> Arc<[AttributePath]> {
+    let told = configured.iter().filter(|app| app.audience.is_some()).flat_map(|app| &app.claims);
+    let by_name: BTreeMap<&str, &AttributePath> = told.map(|claim| (claim.path.as_str(), &claim.path)).collect();
+    by_name.into_values().cloned().collect()
 }
 
 fn plain(host: &str) -> String {

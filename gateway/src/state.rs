@@ -19,7 +19,7 @@ use lockstep_shared::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    apps::Apps,
+    apps::{Apps, told_by_any},
     forward::{
         jwt::{Signer, SigningError},
         return_to::Origins,
@@ -32,6 +32,7 @@ use crate::{
         flow::FlowCookies,
         guard::{Guard, Parts},
         issue::Issuer,
+        judge::judge_held,
         streams::Streams,
         watermarks::Watermarks,
     },
@@ -150,6 +151,7 @@ impl Gateway {
             lease: lease.clone(),
             clock: runtime.clock.clone(),
             limits: settings.sessions,
+            claims: told_by_any(&runtime.config.apps),
             tasks: runtime.tasks.clone(),
         });
         let issuer = Issuer {
@@ -176,6 +178,9 @@ impl Gateway {
         let ending = cut_at_the_end(lease.clone(), streams.clone(), runtime.clock.clone());
         let until = drained.clone();
         runtime.tasks.spawn(async move { until.run_until_cancelled(ending).await });
+        let judging = judge_held(guard.clone(), marks.clone(), streams.clone(), runtime.tasks.clone());
+        let until = drained.clone();
+        runtime.tasks.spawn(async move { until.run_until_cancelled(judging).await });
         // While requests are still answered, what ends them is still heard.
         let until = drained.clone();
         runtime.tasks.spawn(async move { until.run_until_cancelled(ringing).await });

@@ -1,7 +1,7 @@
 //! A gateway for tests, of real parts: a database in a temporary folder, a bus within the process, a lease that is kept, and
 //! listeners on loopback. Whoever starts one stops it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn_with_state};
 use http::HeaderValue;
@@ -14,18 +14,21 @@ use lockstep_shared::{
         layers::{Observation, observe},
         serve::{Drain, ServeOptions, serve},
     },
-    id::{UserId, WorkspaceId},
+    id::{ConnectionId, GroupId, UserId, WorkspaceId},
     model::{
+        access::{Mapping, Rule},
         audit::Actor,
+        group::{Group, GroupProfile, MemberChange},
         revocation::{Draft, Scope},
-        session::SignedInBy,
-        user::{LoginMethod, Origin, Profile},
+        session::{ProviderIdentity, SignedInBy},
+        user::{LoginMethod, Origin, Profile, User},
         workspace::Plan,
     },
     revoke::Receipt,
     runtime::{Runtime, Schema, open_lease_store},
-    store::{NewUser, SignedIn},
+    store::{NewUser, Reading, Settlement, SignedIn, Store},
 };
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -112,13 +115,60 @@ impl TestGateway {
         self.gateway.store.create_user(workspace, new, &Actor::provider(&"test")).await.unwrap().id
     }
 
+    /// Makes a group of these people whose members have this role, and comes back through the barrier.
+    pub(crate) async fn grant(&self, workspace: &WorkspaceId, role: &str, people: &[&UserId]) -> GroupId {
+        let (store, road) = (&self.gateway.store, &self.gateway.road);
+        let profile = GroupProfile { display_name: format!("{role}s"), external_id: None, attributes: serde_json::Map::new() };
+        let members = people.iter().map(ToString::to_string).collect();
+        let (group, _) = store.create_group(workspace, profile, members, &Actor::operator()).await.unwrap();
+        let gives = Rule { group: group.id.clone(), roles: [role.parse().unwrap()].into(), teams: BTreeSet::new() };
+        let edit = |mapping: &Mapping| Ok::<_, Infallible>(Mapping { rules: vec![gives.clone()], ..mapping.clone() });
+        let (_, settlement) = store.update_mapping(workspace, &Actor::operator(), edit).await.unwrap();
+        road.settle(workspace, settlement).await.unwrap();
+        group.id
+    }
+
+    /// Takes people out of a group and comes back through the barrier.
+    pub(crate) async fn take_out(&self, workspace: &WorkspaceId, group: &GroupId, people: &[&UserId]) -> Receipt {
+        let steps = vec![MemberChange::Remove(people.iter().map(ToString::to_string).collect())];
+        let edit = |group: &Group| Ok::<_, Infallible>((group.profile.clone(), steps));
+        let updated = self.gateway.store.update_group(workspace, group, &Actor::operator(), edit).await;
+        self.gateway.road.settle(workspace, updated.unwrap().1).await.unwrap()
+    }
+
+    /// Gives somebody another attribute, through any store of the database.
+    pub(crate) async fn set(
+        &self,
+        store: &Store,
+        workspace: &WorkspaceId,
+        user: &UserId,
+        name: &str,
+        value: Value,
+    ) -> Settlement {
+        let edit = |user: &User| {
+            let mut profile = user.profile.clone();
+            profile.attributes.insert(name.to_owned(), value.clone());
+            Ok::<_, Infallible>(profile)
+        };
+        store.update_user(workspace, user, &Actor::operator(), edit).await.unwrap().1
+    }
+
     /// A live session of a person, and the `Cookie` header that carries it.
     pub(crate) async fn sign_in(&self, workspace: &WorkspaceId, user: &UserId) -> (Arc<Live>, HeaderValue) {
         let head = self.gateway.store.head().await.unwrap();
-        let (person, fresh) = self.gateway.store.person(workspace, user).await.unwrap().unwrap();
-        let signed_in = SignedIn { user: user.clone(), person, fresh, linked_now: false };
+        let read = self.gateway.store.person_signed_in_by(LoginMethod::Sso, workspace, user).await.unwrap().unwrap();
+        let Reading { person, profile, fresh } = read;
+        let signed_in = SignedIn { user: user.clone(), person, profile, fresh, linked_now: false };
+        let identity = ProviderIdentity {
+            connection: ConnectionId::parse("test-idp").unwrap(),
+            issuer: "https://idp.example".to_owned(),
+            subject: user.to_string(),
+            sid: None,
+        };
+        // The first sign-in of somebody links them.
+        let _ = self.gateway.store.link(workspace, &identity, user, &Actor::operator()).await;
         let mint = Mint { generation: head.generation, seq: head.seq };
-        let issued = self.gateway.issuer.issue(workspace, signed_in, SignedInBy::Password, mint).await;
+        let issued = self.gateway.issuer.issue(workspace, signed_in, SignedInBy::Sso(identity), mint).await;
         let (live, set_cookie) = issued.unwrap();
         let pair = set_cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
         (live, HeaderValue::try_from(pair).unwrap())

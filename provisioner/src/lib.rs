@@ -1,5 +1,9 @@
 //! The provisioner: SCIM writes from a workspace's identity provider, and what follows from them.
 
+mod authorization;
+pub mod journal;
+pub mod limits;
+pub mod oauth;
 pub mod ops;
 pub mod policy;
 pub mod scim;

@@ -4,26 +4,32 @@ use std::{io, time::Duration};
 
 use axum::Router;
 use lockstep_shared::{
+    clock::Timestamp,
     config::{Config, ConfigError},
     http::{
         health::Ops,
         layers::{Observation, observe},
+        outbound::{Outbound, SetupError},
         serve::{Drain, ServeOptions, serve as serve_http},
     },
     runtime::Runtime,
+    store::{Store, StoreError},
     telemetry::Metrics,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::service::ScimService;
+use crate::{oauth::TokenService, service::ScimService};
 
 /// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
 const LINGER: Duration = Duration::from_millis(500);
-/// How often sessions and one-time marks that have run out are deleted, and the log is pruned.
+/// How often sessions, one-time marks and granted tokens that have run out are deleted, and the log is pruned.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// Rows of the log are kept for this long at the least.
 const KEEP_REVOCATIONS: Duration = Duration::from_hours(30 * 24);
+
+/// Entries of the provisioning log that are deleted in one step.
+const LOG_STEP: u32 = 1_000;
 
 /// Why the provisioner does not run.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,9 @@ pub enum ServeError {
     /// A setting is missing.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Our own HTTP client cannot be made.
+    #[error(transparent)]
+    Outbound(#[from] SetupError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}; is another program there? Change [provisioner] {key}")]
     Listen {
@@ -56,7 +65,7 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let listener = listen("listen", settings.listen).await?;
     let readiness = ops.readiness.clone();
     let shutdown = CancellationToken::new();
-    let router = router(runtime, settings.public_url.origin());
+    let router = router(runtime, settings.public_url.origin())?;
     let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
     start_sweeping(runtime);
     readiness.set_ready();
@@ -74,19 +83,24 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
 }
 
 /// Everything that the provisioner answers, below `origin`.
-pub fn router(runtime: &Runtime, origin: &str) -> Router {
-    observe(ScimService::new(runtime, origin).router(), Observation::default())
+pub fn router(runtime: &Runtime, origin: &str) -> Result<Router, ServeError> {
+    let tokens = TokenService::new(runtime, origin, Outbound::new(&runtime.config.outbound)?);
+    let routes = ScimService::new(runtime, origin).router().merge(tokens.router());
+    Ok(observe(routes, Observation::default()))
 }
 
 fn start_sweeping(runtime: &Runtime) {
     let (store, clock, stop) = (runtime.store.clone(), runtime.clock.clone(), runtime.stop.clone());
     // Further back than any session lasts: what is pruned can name none that is alive.
     let keep = KEEP_REVOCATIONS.max(runtime.config.gateway.sessions.absolute * 2);
+    let log_kept = runtime.config.provisioner.log_retention;
     runtime.tasks.spawn(async move {
         loop {
-            let swept = store.sweep_sessions().await;
+            let swept = store.sweep_sessions().await.and(store.sweep_tokens().await);
             let pruned = store.prune_revocations(clock.now().minus(keep)).await;
-            if let Err(error) = swept.and(pruned.map(drop)) {
+            let forgotten = store.sweep_departures().await;
+            let told = sweep_log(&store, clock.now().minus(log_kept), &stop).await;
+            if let Err(error) = swept.and(pruned.map(drop)).and(forgotten).and(told) {
                 tracing::warn!(error = %error, "old records were not swept away; trying again later");
             }
             tokio::select! {
@@ -95,6 +109,12 @@ fn start_sweeping(runtime: &Runtime) {
             }
         }
     });
+}
+
+/// A step at a time, since whoever writes waits for each.
+async fn sweep_log(store: &Store, before: Timestamp, stop: &CancellationToken) -> Result<(), StoreError> {
+    while !stop.is_cancelled() && store.sweep_log(before, LOG_STEP).await? == u64::from(LOG_STEP) {}
+    Ok(())
 }
 
 async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {

@@ -113,6 +113,11 @@ fn is_hex_128(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// A slug has no dot.
+fn is_client_id(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(workspace, random)| is_slug(workspace) && is_hex_128(random))
+}
+
 text_id!(
     /// The tenant: a slug chosen by the operator, never with `_` (Okta refuses base URLs that have one).
     WorkspaceId, "a workspace id", is_slug, Slug
@@ -128,6 +133,10 @@ text_id!(
 text_id!(
     /// The incarnation of the revocation log: 128 random bits in hexadecimal. A restored database gets a new one.
     Generation, "a generation", is_hex_128, Record
+);
+text_id!(
+    /// An OAuth client of a workspace: `{workspace}.{128 random bits in hexadecimal}`, so that it names whose it is.
+    OAuthClientId, "an OAuth client id", is_client_id, Record
 );
 record_id!(
     /// A person in one workspace.
@@ -149,12 +158,30 @@ record_id!(
     /// A record of the audit trail.
     AuditId, "an audit id"
 );
+record_id!(
+    /// An entry of the provisioning log.
+    EntryId, "an id of the provisioning log"
+);
 
 impl Generation {
     /// Makes a new, random generation.
     #[must_use]
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string().into())
+    }
+}
+
+impl OAuthClientId {
+    /// Makes a new identifier of a client of this workspace.
+    #[must_use]
+    pub fn random(workspace: &WorkspaceId) -> Self {
+        Self(format!("{workspace}.{}", uuid::Uuid::new_v4().simple()).into())
+    }
+
+    /// The workspace that it names.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        WorkspaceId(self.0.split('.').next().unwrap_or_default().into())
     }
 }
 
@@ -190,6 +217,21 @@ mod tests {
         assert!(UserId::parse(&id.as_str().to_uppercase()).is_err());
         assert!(UserId::parse(&id.as_str().replace('-', "")).is_err());
         assert!(UserId::parse("1").is_err());
+    }
+
+    #[test]
+    fn a_client_id_names_its_workspace_and_has_one_spelling() {
+        let acme = WorkspaceId::parse("acme-2").unwrap();
+        let id = OAuthClientId::random(&acme);
+
+        assert_eq!(OAuthClientId::parse(id.as_str()).as_ref(), Ok(&id));
+        assert_eq!(id.workspace(), acme);
+        let random = id.as_str().strip_prefix("acme-2.").unwrap();
+        for bad in ["", "acme-2", random, &format!(".{random}"), &format!("Acme.{random}"), &format!("a.b.{random}"), "acme-2.x"]
+        {
+            assert!(OAuthClientId::parse(bad).is_err(), "{bad}");
+        }
+        assert!(OAuthClientId::parse(&id.as_str().to_uppercase()).is_err());
     }
 
     #[test]

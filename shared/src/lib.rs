@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod id;
+pub mod jose;
+pub mod kept;
 pub mod model;
 pub mod revoke;
 pub mod runtime;

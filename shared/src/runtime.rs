@@ -107,6 +107,12 @@ impl Runtime {
         Ok(Self { config, clock, store, bus, sessions, road, tasks, stop, closing })
     }
 
+    /// Cancelled when the last requests have been answered: for tasks that write behind the answers. What is left they finish.
+    #[must_use]
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
     /// Stops the tasks and closes the database, after what is under way.
     pub async fn close(&self) {
         self.stop.cancel();

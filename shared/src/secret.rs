@@ -1,7 +1,7 @@
 //! Randomness, digests, sealing and MACs: the few cryptographic operations of the project, each with its purpose bound in,
 //! so that what was made for one purpose is never accepted for another.
 
-use aws_lc_rs::{aead, digest, hmac, rand};
+use aws_lc_rs::{aead, constant_time, digest, hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// Why something could not be made or opened.
@@ -38,6 +38,12 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
+/// Whether two texts are the same; takes the same time whatever it finds, texts of another length aside.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
+}
+
 fn hex(bytes: &[u8]) -> String {
     // Every request's session is found by such a text: `write!` takes a microsecond for it.
     let digit = |number: u8| char::from(if number < 10 { b'0' + number } else { b'a' + number - 10 });
@@ -46,7 +52,7 @@ fn hex(bytes: &[u8]) -> String {
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A SCIM bearer token: `lks_`, 43 random characters of base62 (256 bits) and a checksum of 6, so that leak scanners find it
+/// A secret by which an identity provider provisions (a token, a password, a client secret): `lks_`, 43 random characters of base62 (256 bits) and a checksum of 6, so that leak scanners find it
 /// without false alarms and a mistyped one costs no look-up.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(String);
@@ -304,6 +310,14 @@ mod tests {
         assert!(key.verify(&[b"ab", b"c"], &mac));
         assert!(!key.verify(&[b"a", b"bc"], &mac));
         assert!(!MacKey::derive(&Key::from_bytes([3; 32]), "other").verify(&[b"ab", b"c"], &mac));
+    }
+
+    #[test]
+    fn texts_are_the_same_when_every_byte_is() {
+        assert!(is_same("", "") && is_same("scim-1", "scim-1"));
+        for other in ["", "scim-", "scim-2", "Scim-1", "scim-11"] {
+            assert!(!is_same("scim-1", other), "{other}");
+        }
     }
 
     #[test]

@@ -47,6 +47,35 @@ impl Samples {
     }
 }
 
+/// Ratios held against their limits.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    missed: u32,
+}
+
+impl Verdict {
+    /// Says a ratio, and whether it is large enough.
+    pub(crate) fn at_least(&mut self, what: &str, value: f64, limit: f64) {
+        self.hold(what, value, value >= limit, &format!("at least {}", short(limit)));
+    }
+
+    /// The same of one that must not be larger.
+    pub(crate) fn at_most(&mut self, what: &str, value: f64, limit: f64) {
+        self.hold(what, value, value <= limit, &format!("at most {}", short(limit)));
+    }
+
+    fn hold(&mut self, what: &str, value: f64, is_kept: bool, limit: &str) {
+        self.missed += u32::from(!is_kept);
+        let word = if is_kept { "kept" } else { "MISSED" };
+        say(&format!("  {what}: {} ({limit}: {word})", short(value)));
+    }
+
+    /// An error if any was missed.
+    pub(crate) fn end(self) -> Result<(), crate::Failure> {
+        if self.missed == 0 { Ok(()) } else { Err(format!("{} limits were missed", self.missed).into()) }
+    }
+}
+
 impl Extend<f64> for Samples {
     fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
         self.0.extend(values);

@@ -71,6 +71,19 @@ pub(crate) fn processor_time(processes: &[u32]) -> Result<Duration, Failure> {
     Ok(TICK * ticks)
 }
 
+/// The most memory that a process has held, in MB, since it was forgotten.
+pub(crate) fn peak_memory(process: u32) -> Result<f64, Failure> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel does not say the peak")?;
+    let kilobytes: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
+/// Has the peak begin anew at what is held now: proc(5), `clear_refs`.
+pub(crate) fn forget_peak(process: u32) -> Result<(), Failure> {
+    Ok(fs::write(format!("/proc/{process}/clear_refs"), "5")?)
+}
+
 /// A process and its children.
 fn family(parent: u32) -> Result<Vec<u32>, Failure> {
     let mut members = vec![parent];

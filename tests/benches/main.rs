@@ -7,18 +7,27 @@ mod barrier;
 mod figures;
 mod installation;
 mod machine;
+mod peers;
 mod provisioning;
+mod scale;
+mod seed;
 mod sessions;
+mod sync;
+mod work;
 mod wrk;
 
 use std::{error::Error, process::ExitCode};
 
-use figures::say;
+use figures::{Verdict, say};
 
 /// Whatever stops a benchmark.
 type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "names: auth, scim, barrier; none is all of them";
+const NAMES: [&str; 5] = ["auth", "scim", "barrier", "scale", "sync"];
+/// Those that are run only if they are named.
+const LONG: [&str; 3] = ["scale", "sync", SMOKE];
+const SMOKE: &str = "smoke";
+const USAGE: &str = "names: auth, scim, barrier, scale, sync; none is the first three; smoke is scale and sync in little";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -38,19 +47,32 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(names: &[String]) -> Result<(), Failure> {
-    if let Some(unknown) = names.iter().find(|name| !["auth", "scim", "barrier"].contains(&name.as_str())) {
+    if let Some(unknown) = names.iter().find(|name| *name != SMOKE && !NAMES.contains(&name.as_str())) {
         return Err(format!("there is no benchmark {unknown}; {USAGE}").into());
     }
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
+    let wanted = |name: &str| (names.is_empty() && !LONG.contains(&name)) || names.iter().any(|asked| asked == name);
     machine::describe()?;
+    let mut verdict = Verdict::default();
     if wanted("auth") {
         auth::run().await?;
     }
     if wanted("scim") {
-        provisioning::run().await?;
+        provisioning::run(&mut verdict).await?;
     }
     if wanted("barrier") {
         barrier::run().await?;
     }
-    Ok(())
+    if wanted("scale") {
+        scale::run(scale::Size::WHOLE, &mut verdict).await?;
+    }
+    if wanted("sync") {
+        sync::run(sync::Size::WHOLE).await?;
+    }
+    if wanted(SMOKE) {
+        // What little takes is no measure: only that it is done rightly counts.
+        scale::run(scale::Size::SMOKE, &mut Verdict::default()).await?;
+        sync::run(sync::Size::SMOKE).await?;
+        return Ok(());
+    }
+    verdict.end()
 }

@@ -1,7 +1,8 @@
 //! Provisioning: users created and changed over SCIM by eight clients, against single rows inserted durably into the same
-//! database by as many. Servers on one core, clients on the other.
+//! databases by as many, and against SCIM servers that keep everything in memory. All take turns on all cores.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,21 +11,27 @@ use std::{
 };
 
 use http::StatusCode;
-use lockstep_tests::{harness::scim::Scim, world::text};
+use lockstep_tests::{
+    harness::{Scratch, scim::Scim},
+    world::text,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
     Failure,
     bare::Bare,
-    figures::{Samples, millis, number, say},
+    figures::{Samples, Verdict, millis, number, say},
     installation::{Engine, Installation, person},
-    machine::{OnLoadCore, SERVERS, load_average, pin, processor_time},
+    machine::{load_average, processor_time},
+    peers::{Peer, Running},
 };
 
 const CLIENTS: usize = 8;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const SECONDS: u64 = 2;
+/// What a durable write over SCIM has to reach of a bare durable insert's rate.
+const OF_A_BARE_INSERT: f64 = 0.3;
 
 /// What is done over and over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,14 +41,32 @@ enum Work {
     Change,
 }
 
-impl Work {
-    const ALL: [Self; 3] = [Self::Insert, Self::Create, Self::Change];
+/// Who is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Who {
+    Bare(Engine),
+    Ours(Engine),
+    Peer(Peer),
+}
 
-    const fn name(self) -> &'static str {
+impl Who {
+    const fn work(self) -> &'static [Work] {
         match self {
-            Self::Insert => "bare durable insert",
-            Self::Create => "POST /Users",
-            Self::Change => "PATCH /Users/{id}, one attribute",
+            Self::Bare(_) => &[Work::Insert],
+            Self::Ours(_) | Self::Peer(_) => &[Work::Create, Work::Change],
+        }
+    }
+
+    fn name(self, work: Work) -> String {
+        let work = match work {
+            Work::Insert => "bare durable insert",
+            Work::Create => "POST /Users",
+            Work::Change => "PATCH /Users/{id}",
+        };
+        match self {
+            Self::Bare(engine) => format!("{work}, {}", engine.name()),
+            Self::Ours(engine) => format!("{work}, Lockstep on {}", engine.name()),
+            Self::Peer(peer) => format!("{work}, {}", peer.name()),
         }
     }
 }
@@ -62,89 +87,153 @@ struct Round {
     latencies: Vec<Duration>,
 }
 
-/// Measures on both databases.
-pub(crate) async fn run() -> Result<(), Failure> {
+/// Measures everybody in turn, and holds the ratios against their limits.
+pub(crate) async fn run(verdict: &mut Verdict) -> Result<(), Failure> {
+    let folder = Scratch::new("peers")?;
+    let mut sides = Vec::new();
     for engine in [Engine::Postgres, Engine::Sqlite] {
-        let bench = Bench::start(engine).await?;
-        bench.measure().await?;
+        sides.extend(Side::ours(engine).await?);
     }
+    for peer in Peer::ALL {
+        sides.push(Side::peer(peer, folder.path()).await?);
+    }
+    let mut figures: Vec<(Who, Work, Figures)> = Vec::new();
+    for round in 0..=ROUNDS {
+        for side in &sides {
+            for work in side.who.work() {
+                let measured = side.round(*work).await?;
+                // The first fills caches and pools.
+                if round > 0 {
+                    add(&mut figures, side.who, *work, measured);
+                }
+            }
+        }
+    }
+    say(&format!("\nscim: {CLIENTS} clients, {ROUNDS} rounds of {SECONDS} s each in turn, load average {}", load_average()));
+    for (who, work, figures) in &figures {
+        say(&format!("  {:46} {}", who.name(*work), figures.describe()));
+    }
+    compare(&figures, verdict);
     Ok(())
 }
 
-struct Bench {
-    engine: Engine,
-    installation: Installation,
-    inserter: Bare,
-    clients: Vec<Scim>,
-    people: Vec<String>,
+fn add(figures: &mut Vec<(Who, Work, Figures)>, who: Who, work: Work, measured: Measured) {
+    if let Some((.., known)) = figures.iter_mut().find(|(known, of, _)| (*known, *of) == (who, work)) {
+        return known.add(measured);
+    }
+    let mut first = Figures::default();
+    first.add(measured);
+    figures.push((who, work, first));
+}
+
+fn compare(figures: &[(Who, Work, Figures)], verdict: &mut Verdict) {
+    let rate = |who: Who, work: Work| {
+        let found = figures.iter().find(|(known, of, _)| (*known, *of) == (who, work));
+        found.map(|(.., figures)| figures.per_second.median()).unwrap_or_default()
+    };
+    for engine in [Engine::Postgres, Engine::Sqlite] {
+        for work in [Work::Create, Work::Change] {
+            let (ours, name) = (rate(Who::Ours(engine), work), Who::Ours(engine).name(work));
+            verdict.at_least(
+                &format!("{name}, of a bare insert"),
+                ours / rate(Who::Bare(engine), Work::Insert),
+                OF_A_BARE_INSERT,
+            );
+            for peer in Peer::ALL {
+                verdict.at_least(&format!("{name}, times {}", peer.name()), ours / rate(Who::Peer(peer), work), peer.limit());
+            }
+        }
+    }
+}
+
+/// One who is measured, running.
+struct Side {
+    who: Who,
+    subject: Subject,
+    /// The processes of the database, where it is not a part of the server.
+    database: Vec<u32>,
     next: Arc<AtomicU64>,
 }
 
-impl Bench {
-    async fn start(engine: Engine) -> Result<Self, Failure> {
+enum Subject {
+    Inserter(Bare),
+    Server { runs: Runs, clients: Vec<Scim>, people: Vec<String> },
+}
+
+/// A server that runs as long as this is kept.
+enum Runs {
+    Ours(Box<Installation>),
+    Peer(Running),
+}
+
+impl Runs {
+    fn id(&self) -> u32 {
+        match self {
+            Self::Ours(installation) => installation.provisioner.id(),
+            Self::Peer(running) => running.id(),
+        }
+    }
+}
+
+impl Side {
+    /// The bare part and ours, on one database.
+    async fn ours(engine: Engine) -> Result<[Self; 2], Failure> {
         let installation = Installation::start(engine, 0, |_| {}).await?;
         let url = match engine {
             Engine::Postgres => installation.url.clone(),
             // A file of its own on the same disk: SQLite's lock is the file's.
             Engine::Sqlite => format!("{}.bare?mode=rwc", installation.url),
         };
-        let inserter = Bare::start(installation.site.folder(), "insert", &url).await?;
-        let clients: Vec<Scim> = (0..CLIENTS).map(|_| installation.scim()).collect::<Result<_, _>>()?;
+        let bare = Bare::start(installation.site.folder(), "insert", &url).await?;
+        let database = Vec::from_iter(installation.database_process().await?);
+        let clients = (0..CLIENTS).map(|_| installation.scim()).collect::<Result<_, _>>()?;
+        let ours = Self::server(Who::Ours(engine), clients, Runs::Ours(Box::new(installation))).await?;
+        let bare =
+            Self { who: Who::Bare(engine), subject: Subject::Inserter(bare), database: database.clone(), next: Arc::default() };
+        Ok([bare, Self { database, ..ours }])
+    }
+
+    async fn peer(peer: Peer, folder: &Path) -> Result<Self, Failure> {
+        let running = Running::start(peer, folder).await?;
+        let clients = (0..CLIENTS).map(|_| running.scim()).collect::<Result<_, _>>()?;
+        Self::server(Who::Peer(peer), clients, Runs::Peer(running)).await
+    }
+
+    async fn server(who: Who, clients: Vec<Scim>, runs: Runs) -> Result<Self, Failure> {
         let mut people = Vec::new();
         for client in &clients {
             let body = person(&format!("changed{}", people.len()));
             let created: Value = client.post("/Users", &body).await?.expect_status(StatusCode::CREATED)?.json()?;
             people.push(text(&created, "id"));
         }
-        Ok(Self { engine, installation, inserter, clients, people, next: Arc::default() })
-    }
-
-    async fn measure(&self) -> Result<(), Failure> {
-        let _on_load_core = OnLoadCore::new()?;
-        let load = load_average();
-        let mut figures = Work::ALL.map(|work| (work, Figures::default()));
-        for round in 0..=ROUNDS {
-            for (work, figures) in &mut figures {
-                let measured = self.round(*work).await?;
-                // The first fills caches and pools.
-                if round > 0 {
-                    figures.add(measured);
-                }
-            }
-        }
-        say(&format!("\nscim, {}: {CLIENTS} clients, {ROUNDS} rounds of {SECONDS} s, load average {load}", self.engine.name()));
-        let [(_, bare), rest @ ..] = &figures;
-        say(&format!("  {:34} {}", Work::Insert.name(), bare.describe()));
-        for (work, figures) in rest {
-            let ratio = figures.per_second.median() / bare.per_second.median();
-            say(&format!("  {:34} {}; {ratio:.2} of the bare insert's rate", work.name(), figures.describe()));
-        }
-        Ok(())
+        let subject = Subject::Server { runs, clients, people };
+        Ok(Self { who, subject, database: Vec::new(), next: Arc::default() })
     }
 
     async fn round(&self, work: Work) -> Result<Measured, Failure> {
-        self.installation.pin().await?;
-        pin(self.inserter.id(), SERVERS)?;
-        let database = Vec::from_iter(self.installation.database_process().await?);
-        let ours = if work == Work::Insert { self.inserter.id() } else { self.installation.provisioner.id() };
-        let before = (processor_time(&[ours])?, processor_time(&database)?);
-        let round = match work {
-            Work::Insert => {
-                let inserted = self.inserter.insert(SECONDS).await?;
+        let process = match &self.subject {
+            Subject::Inserter(inserter) => inserter.id(),
+            Subject::Server { runs, .. } => runs.id(),
+        };
+        let before = (processor_time(&[process])?, processor_time(&self.database)?);
+        let round = match &self.subject {
+            Subject::Inserter(inserter) => {
+                let inserted = inserter.insert(SECONDS).await?;
                 Round { done: inserted.rows, elapsed: Duration::from_secs_f64(inserted.seconds), latencies: Vec::new() }
             }
-            Work::Create | Work::Change => self.requests(work).await?,
+            Subject::Server { clients, people, .. } => self.requests(work, clients, people).await?,
         };
-        let taken = (processor_time(&[ours])?.saturating_sub(before.0), processor_time(&database)?.saturating_sub(before.1));
-        Ok(Measured { round, ours: taken.0, database: taken.1 })
+        let ours = processor_time(&[process])?.saturating_sub(before.0);
+        let database = processor_time(&self.database)?.saturating_sub(before.1);
+        Ok(Measured { round, ours, database })
     }
 
-    async fn requests(&self, work: Work) -> Result<Round, Failure> {
+    async fn requests(&self, work: Work, clients: &[Scim], people: &[String]) -> Result<Round, Failure> {
         let (begun, duration) = (Instant::now(), Duration::from_secs(SECONDS));
-        let mut clients = JoinSet::new();
-        for (client, id) in self.clients.iter().cloned().zip(self.people.iter().cloned()) {
+        let mut tasks = JoinSet::new();
+        for (client, id) in clients.iter().cloned().zip(people.iter().cloned()) {
             let next = self.next.clone();
-            clients.spawn(async move {
+            tasks.spawn(async move {
                 let mut latencies = Vec::new();
                 while begun.elapsed() < duration {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +245,7 @@ impl Bench {
             });
         }
         let mut latencies = Vec::new();
-        while let Some(finished) = clients.join_next().await {
+        while let Some(finished) = tasks.join_next().await {
             latencies.extend(finished??);
         }
         Ok(Round { done: u32::try_from(latencies.len())?, elapsed: begun.elapsed(), latencies })
@@ -170,7 +259,7 @@ async fn request(client: &Scim, work: Work, id: &str, number: u64) -> Result<(),
     }
     let change = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-        "Operations": [{ "op": "Replace", "path": "title", "value": format!("Engineer {number}") }],
+        "Operations": [{ "op": "replace", "path": "title", "value": format!("Engineer {number}") }],
     });
     let answer = client.patch(&format!("/Users/{id}"), &change).await?.expect_status(StatusCode::OK)?;
     let changed: Value = answer.json()?;
@@ -195,6 +284,6 @@ impl Figures {
     fn describe(&self) -> String {
         let (rate, ours, database) = (self.per_second.rounds("/s"), self.ours.rounds("µs"), self.database.median());
         let latency = if self.latency.len() == 0 { String::new() } else { format!("; {}", self.latency.tails("ms")) };
-        format!("{rate}; processor: ours {ours}, database {database:.0} µs each{latency}")
+        format!("{rate}; processor: it {ours}, database {database:.0} µs each{latency}")
     }
 }

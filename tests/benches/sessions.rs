@@ -8,9 +8,9 @@ use lockstep_shared::{
     config::Config,
     http::health::Readiness,
     id::{UserId, WorkspaceId},
-    model::session::SignedInBy,
+    model::{session::SignedInBy, user::LoginMethod},
     runtime::{Runtime, Schema, open_lease_store},
-    store::SignedIn,
+    store::{Reading, SignedIn},
 };
 use lockstep_tests::world::WORKSPACE;
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,9 @@ pub(crate) async fn issue(installation: &Installation, users: &[String], each: u
 async fn issue_one(gateway: &Gateway, user: &str) -> Result<String, Failure> {
     let (workspace, user) = (WorkspaceId::parse(WORKSPACE)?, UserId::parse(user)?);
     let head = gateway.store.head().await?;
-    let (person, fresh) = gateway.store.person(&workspace, &user).await?.ok_or("no such active person")?;
-    let signed_in = SignedIn { user, person, fresh, linked_now: false };
+    let read = gateway.store.person_signed_in_by(LoginMethod::Sso, &workspace, &user).await?.ok_or("no such active person")?;
+    let Reading { person, profile, fresh } = read;
+    let signed_in = SignedIn { user, person, profile, fresh, linked_now: false };
     let mint = Mint { generation: head.generation, seq: head.seq };
     let (_, set_cookie) = gateway.issuer.issue(&workspace, signed_in, SignedInBy::Password, mint).await?;
     let cookie = set_cookie.to_str()?.split(';').next().unwrap_or_default();

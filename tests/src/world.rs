@@ -89,6 +89,11 @@ impl World {
 
     /// Builds the world on this database.
     pub async fn start_on(database: Database, shape: Shape) -> Result<Self, HarnessError> {
+        Self::start_with(database, shape, |_| {}).await
+    }
+
+    /// Builds the world on this database, with more in its configuration.
+    pub async fn start_with(database: Database, shape: Shape, configure: impl FnOnce(&mut Site)) -> Result<Self, HarnessError> {
         let redis = Redis::start_with(&KEEPING).await?;
         let mut site = Site::new(database.url(), Some(&redis.url()))?;
         site.set("revocation.lease", shape.lease);
@@ -97,6 +102,7 @@ impl World {
         if shape.front.is_some() {
             site.set("apps", vec![app()]);
         }
+        configure(&mut site);
         let provisioner = site.provisioner().await?;
         site.command(&["workspace", "create", WORKSPACE, "--name", "Acme", "--plan", "enterprise"]).await?;
         site.command(&["domain", "add", WORKSPACE, "acme.example"]).await?;

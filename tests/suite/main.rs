@@ -1,6 +1,8 @@
 //! The suite: one binary, one module per behaviour, every part real.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod barrier;
 #[cfg(test)]
 mod bus;

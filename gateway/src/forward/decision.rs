@@ -11,7 +11,7 @@ use super::{
     jwt::{Assertion, SigningError},
 };
 use crate::{
-    apps::{App, Closed},
+    apps::{App, Closed, Told},
     session::{
         guard::{Denied, Doubt},
         live::Live,
@@ -80,6 +80,14 @@ pub enum Unwritable {
 }
 
 impl Refused {
+    /// The refusal of somebody whom the app does not admit.
+    pub(crate) fn closed(closed: Closed, session: &Session) -> Self {
+        match closed {
+            Closed::OtherWorkspace => Self::OtherWorkspace(Box::new(session.clone())),
+            Closed::RoleMissing => Self::Forbidden(Lack::Role),
+        }
+    }
+
     /// The status that says it to a front.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -122,41 +130,137 @@ impl Gateway {
     pub async fn decide(&self, app: &App, headers: &HeaderMap, narrow: &Narrow) -> Result<Allowed, Refused> {
         let live = self.guard.check(headers).await?;
         let session = &live.session;
-        match app.admits(session) {
-            Ok(()) => {}
-            Err(Closed::OtherWorkspace) => return Err(Refused::OtherWorkspace(Box::new(session.clone()))),
-            Err(Closed::RoleMissing) => return Err(Refused::Forbidden(Lack::Role)),
-        }
+        app.admits(session).map_err(|closed| Refused::closed(closed, session))?;
         if narrow.workspace.as_ref().is_some_and(|asked| *asked != session.workspace) {
             return Err(Refused::OtherWorkspace(Box::new(session.clone())));
         }
         if narrow.groups.as_ref().is_some_and(|asked| !asked.iter().any(|group| session.person.groups.contains(group))) {
             return Err(Refused::Forbidden(Lack::Group));
         }
-        if let Err(too_large) = &live.headers {
-            return Err(Refused::Unwritable((*too_large).into()));
-        }
-        let jwt = match &app.audience {
-            Some(audience) => Some(self.assertion(&live, audience).map_err(|error| Refused::Unwritable(error.into()))?),
-            None => None,
-        };
+        let jwt = self.written(app, &live).map_err(Refused::Unwritable)?;
         Ok(Allowed { live, jwt })
     }
 
-    fn assertion(&self, live: &Live, audience: &str) -> Result<HeaderValue, SigningError> {
+    /// The identity JWT, if the app gets one and all of the identity fits into headers.
+    fn written(&self, app: &App, live: &Live) -> Result<Option<HeaderValue>, Unwritable> {
+        let headers = live.headers.as_ref().map_err(|too_large| *too_large)?;
+        let Some(told) = &app.told else { return Ok(None) };
+        let jwt = self.assertion(live, told)?;
+        headers.have_room_for(&jwt)?;
+        Ok(Some(jwt))
+    }
+
+    fn assertion(&self, live: &Live, told: &Arc<Told>) -> Result<HeaderValue, SigningError> {
         let now = self.clock.now();
-        live.jwt(audience, now, |session| {
+        live.jwt(told, now, |session| {
             self.signer().sign(&Assertion {
                 issuer: self.settings.public_url.origin(),
-                audience,
+                audience: &told.audience,
                 workspace: &session.workspace,
                 user: &session.user,
                 session: &session.id,
                 person: &session.person,
-                claims: &serde_json::Map::new(),
+                claims: &told.claims_of(&session.person),
                 session_ends: session.expires_at,
                 now,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use http::header;
+    use lockstep_shared::model::user::Person;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::TestGateway;
+
+    const FOLDERS: &str = "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName";
+    const APPS: &str = r#"
+        [[apps]]
+        hosts = ["app.example.com"]
+        audience = "app"
+        [apps.claims]
+        kind = "userType"
+        folders = "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName:folders"
+        title = "title"
+        [[apps]]
+        hosts = ["same.example.com"]
+        audience = "app"
+        claims = ["name.givenName"]
+        "#;
+
+    async fn claims(test: &TestGateway, host: &str, cookie: &HeaderValue) -> Result<Value, Refused> {
+        let headers = [(header::COOKIE, cookie.clone())].into_iter().collect();
+        let app = test.gateway.apps.of(&host.parse().unwrap()).unwrap();
+        let jwt = test.gateway.decide(app, &headers, &Narrow::default()).await?.jwt.unwrap();
+        let payload = URL_SAFE_NO_PAD.decode(jwt.to_str().unwrap().split('.').nth(1).unwrap()).unwrap();
+        Ok(serde_json::from_slice(&payload).unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_app_is_told_the_attributes_that_it_asks_for_as_they_are_now() {
+        let test = TestGateway::start(APPS).await;
+        let acme = test.workspace("acme").await;
+        let user = test.user(&acme, "anna@acme.example").await;
+        let change = async |name: &str, value: Value| {
+            let settlement = test.set(&test.gateway.store, &acme, &user, name, value).await;
+            test.gateway.road.settle(&acme, settlement).await.unwrap();
+        };
+        change("userType", json!("Premium")).await;
+        change(FOLDERS, json!({ "folders": ["a", "b"] })).await;
+        change("name", json!({ "givenName": "Anna", "familyName": "Example" })).await;
+        let (live, cookie) = test.sign_in(&acme, &user).await;
+
+        let first = claims(&test, "app.example.com", &cookie).await.unwrap();
+        let same = claims(&test, "same.example.com", &cookie).await.unwrap();
+        change("userType", json!("Standard")).await;
+        change(FOLDERS, json!({ "folders": [] })).await;
+        let second = claims(&test, "app.example.com", &cookie).await.unwrap();
+
+        assert_eq!((&first["kind"], &first["folders"], first.get("title")), (&json!("Premium"), &json!(["a", "b"]), None));
+        assert_eq!(
+            (&same["givenName"], same.get("kind")),
+            (&json!("Anna"), None),
+            "what another app of this audience is told is not told"
+        );
+        assert_eq!((&second["kind"], &second["folders"]), (&json!("Standard"), &json!([])));
+        assert!(!live.session.person.claims.contains_key("name"), "a session carries what is asked for alone");
+        test.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_session_of_before_an_app_asked_is_read_again() {
+        let test = TestGateway::start(APPS).await;
+        let acme = test.workspace("acme").await;
+        let user = test.user(&acme, "anna@acme.example").await;
+        drop(test.set(&test.gateway.store, &acme, &user, "userType", json!("Premium")).await);
+        let (live, cookie) = test.sign_in(&acme, &user).await;
+        let person = Person { claims: serde_json::Map::new(), ..live.session.person.clone() };
+        test.gateway.sessions.replace(&Session { person, ..live.session.clone() }).await.unwrap();
+        test.gateway.guard.forget(&live.session.id);
+
+        let told = claims(&test, "app.example.com", &cookie).await.unwrap();
+
+        assert_eq!(told["kind"], "Premium");
+        test.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn g51_more_claims_than_headers_carry_are_refused_and_never_cut() {
+        let test = TestGateway::start(APPS).await;
+        let acme = test.workspace("acme").await;
+        let user = test.user(&acme, "anna@acme.example").await;
+        drop(test.set(&test.gateway.store, &acme, &user, "title", json!("x".repeat(12_000))).await);
+        let (_, cookie) = test.sign_in(&acme, &user).await;
+
+        let refused = claims(&test, "app.example.com", &cookie).await.unwrap_err();
+
+        assert_eq!((refused.status(), refused.code()), (StatusCode::FORBIDDEN, "too_many_groups"));
+        assert!(claims(&test, "same.example.com", &cookie).await.is_ok(), "an app that asks for less");
+        test.stop().await;
     }
 }

@@ -28,10 +28,10 @@ pub const NAMES: [HeaderName; 9] = [USER, EMAIL, GROUPS, PREFERRED_USERNAME, WOR
 /// All of the block's values together: proxies keep 16 KiB for an answer's headers at most.
 const BLOCK_LIMIT: usize = 12 * 1024;
 
-/// The person has more groups, roles or teams than headers can carry. Leaving some out would be a wrong answer.
+/// The person has more groups, roles, teams or claims than headers can carry. Leaving some out would be a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the identity headers would need {size} bytes, more than {BLOCK_LIMIT}: map the groups that the app needs to roles, and fewer of them"
+    "the identity headers would need {size} bytes, more than {BLOCK_LIMIT}: map the groups that the app needs to roles, and fewer of them, or let the app ask for fewer claims"
 )]
 pub struct TooLarge {
     /// How many bytes they would need.
@@ -40,7 +40,10 @@ pub struct TooLarge {
 
 /// The identity headers of one person, prepared once per session.
 #[derive(Clone)]
-pub struct IdentityHeaders([(HeaderName, HeaderValue); 9]);
+pub struct IdentityHeaders {
+    lines: [(HeaderName, HeaderValue); 9],
+    size: usize,
+}
 
 impl std::fmt::Debug for IdentityHeaders {
     /// Personal data stays out of logs.
@@ -74,12 +77,18 @@ impl IdentityHeaders {
             let value = HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static(""));
             (names.next().unwrap_or(JWT), value)
         });
-        Ok(Self(headers))
+        Ok(Self { lines: headers, size })
+    }
+
+    /// Whether there is still room for this JWT.
+    pub fn have_room_for(&self, jwt: &HeaderValue) -> Result<(), TooLarge> {
+        let size = self.size + jwt.len();
+        if size > BLOCK_LIMIT { Err(TooLarge { size }) } else { Ok(()) }
     }
 
     /// Every header with its value, the JWT's included.
     pub fn iter<'a>(&'a self, jwt: Option<&'a HeaderValue>) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
-        self.0.iter().map(move |(name, value)| (name, if *name == JWT { jwt.unwrap_or(value) } else { value }))
+        self.lines.iter().map(move |(name, value)| (name, if *name == JWT { jwt.unwrap_or(value) } else { value }))
     }
 }
 
@@ -228,6 +237,7 @@ mod tests {
             groups: vec!["Staff".into(), "CN=Admins,OU=G".into()],
             roles: vec!["admin".into()],
             teams: vec![],
+            ..Person::default()
         }
     }
 

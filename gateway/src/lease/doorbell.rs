@@ -1,5 +1,5 @@
 //! Hears the doorbell: applies a row that is the next one, and asks for a reading of the log where one is missing. It cuts the
-//! streams of whom it ends *before* it acknowledges. It acknowledges for the keeper too, whose thread is to do nothing else.
+//! streams of whom it ends, and holds those that rest on what it changes, *before* it acknowledges. It acknowledges for the keeper too, whose thread is to do nothing else.
 
 use std::sync::Arc;
 
@@ -36,12 +36,12 @@ pub async fn ring(id: ReplicaId, bus: Arc<dyn Bus>, marks: Arc<Watermarks>, stre
     }
 }
 
-/// Cuts whom the log has ended so far, and says on the bus how far that is. If it is not heard, the row says it at the next
+/// Cuts whom the log has ended so far, holds what rests on a change, and says on the bus how far that is. If it is not heard, the row says it at the next
 /// renewal.
 async fn acknowledge(bus: &dyn Bus, id: &ReplicaId, marks: &Watermarks, streams: &Streams) {
     // Read before the cut: what is applied during it may not be acknowledged by it.
     if let Some((generation, seq)) = marks.applied() {
-        streams.cut_ended(marks);
+        streams.heed(marks);
         let _ = bus.acknowledge(&Ack { generation, gateway: id.clone(), seq }).await;
     }
 }

@@ -33,7 +33,7 @@ mod tests {
     async fn a_stream_is_cut_when_the_lease_ends_though_no_renewal_returns() {
         let (lease, streams, clock) = (Arc::new(Lease::default()), Streams::default(), TestClock::new());
         lease.grant(Moment::now(&*clock), Duration::from_secs(3));
-        let standing = Standing { generation: Generation::random(), mint_seq: Seq(0), keys: [].into() };
+        let standing = Standing { generation: Generation::random(), mint_seq: Seq(0), keys: [].into(), terms: None };
         let ticket = streams.open(standing);
         let watching = tokio::spawn(cut_at_the_end(lease, streams, clock.clone()));
         tokio::task::yield_now().await;

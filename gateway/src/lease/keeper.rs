@@ -130,8 +130,8 @@ impl Keeper {
             }
         }
         let before = self.marks.position();
-        // What our row is about to say is applied has cut its streams, whoever applied it.
-        self.streams.cut_ended(&self.marks);
+        // What our row is about to say is applied has cut and held its streams, whoever applied it.
+        self.streams.heed(&self.marks);
         let applied = before.as_ref().map(|position| (&position.generation, position.seq));
         let taken_at = Moment::now(&*self.clock);
         let renewal = self.store.renew_gateway(&self.id, applied).await?;

@@ -71,7 +71,9 @@ pub(super) async fn refused(gateway: &Gateway, refusal: Refusal, workspace: &Wor
     let (why, retry) = match refusal {
         Refusal::WorkspaceClosed => (Denied::Suspended, None),
         Refusal::ConnectionClosed => (Denied::AnswerRefused, again()),
-        Refusal::NotProvisioned | Refusal::ClaimMissing | Refusal::LinkedToAnother => (Denied::NotProvisioned, again()),
+        Refusal::NotProvisioned | Refusal::ClaimMissing | Refusal::LinkedToAnother | Refusal::FormerIdentity => {
+            (Denied::NotProvisioned, again())
+        }
         Refusal::Deactivated => (Denied::Removed, again()),
         Refusal::EmailNotProven => (Denied::EmailNotProven, again()),
         Refusal::UsesPassword => (Denied::UsesPassword, Some(link("/login/password", &[("rd", rd.as_str())]))),

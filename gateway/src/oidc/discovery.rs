@@ -1,9 +1,10 @@
 //! The provider's metadata (OpenID Connect Discovery 1.0, section 4): what it must say for the gateway to send anybody there.
 
+use lockstep_shared::jose;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Algorithm, Excerpt, entra, json};
+use super::{Algorithm, Excerpt, entra};
 
 /// How the gateway may prove itself at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Metadata {
 
     /// Reads the discovery document of `issuer`.
     pub fn parse(issuer: &str, document: &[u8]) -> Result<Self, MetadataError> {
-        let members = json::object(document).map_err(|_| MetadataError::Malformed)?;
+        let members = jose::object(document).map_err(|_| MetadataError::Malformed)?;
         let claimed = members.get("issuer").and_then(Value::as_str).unwrap_or("");
         if claimed != issuer {
             return Err(MetadataError::IssuerMismatch(Excerpt::of(claimed)));

@@ -5,11 +5,12 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Request, StatusCode, header};
+use lockstep_shared::jose;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::{ClientAuthMethod, Excerpt, Metadata, ProviderError, Transport, json, transport};
+use super::{ClientAuthMethod, Excerpt, Metadata, ProviderError, Transport, transport};
 
 /// How the gateway proves itself to the provider.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ pub async fn exchange(
     if answer.body().len() > transport::BODY_LIMIT {
         return Err(ProviderError::TooLarge { url }.into());
     }
-    let members = json::object(answer.body()).ok();
+    let members = jose::object(answer.body()).ok();
     match (answer.status(), members) {
         (StatusCode::OK, Some(members)) => tokens(&members),
         (StatusCode::OK, None) => Err(ExchangeError::Malformed("it is not a JSON object")),

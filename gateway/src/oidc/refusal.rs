@@ -1,37 +1,7 @@
 //! Why an answer of a provider was not believed: one variant per check, each with a stable code and a sentence for the log of
 //! the workspace's admin. None of it is shown to the person who signs in.
 
-use std::fmt;
-
-/// A piece of a provider's text that may stand in a log line: printable, short, and marked where it was cut.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Excerpt(String);
-
-impl Excerpt {
-    const LIMIT: usize = 120;
-
-    /// Takes what can be shown of `text`.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        let mut shown: String = text.chars().take(Self::LIMIT).flat_map(char::escape_debug).collect();
-        if text.chars().nth(Self::LIMIT).is_some() {
-            shown.push('…');
-        }
-        Self(shown)
-    }
-}
-
-impl fmt::Display for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
-    }
-}
-
-impl fmt::Debug for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use lockstep_shared::jose::{Excerpt, TokenError};
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $variant:ident $(($field:ty))? = $code:literal, $sentence:literal;)*) => {
@@ -127,20 +97,28 @@ refusals! {
     AccessTokenHash = "access_token_hash_mismatch", "the ID token's at_hash does not belong to the access token beside it";
 }
 
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::TooLarge => Self::TokenTooLarge,
+            TokenError::Malformed(why) => Self::TokenMalformed(why),
+            TokenError::DuplicateMember(name) => Self::TokenDuplicateMember(name),
+            TokenError::Encrypted => Self::TokenEncrypted,
+            TokenError::Unsigned => Self::TokenUnsigned,
+            TokenError::AlgorithmNotAllowed(name) => Self::AlgorithmNotAllowed(name),
+            TokenError::CriticalHeader => Self::CriticalHeader,
+            TokenError::KeyIdMalformed => Self::KeyIdMalformed,
+            TokenError::KeyUnknown => Self::KeyUnknown,
+            TokenError::KeyMismatch => Self::KeyMismatch,
+            TokenError::KeyAmbiguous => Self::KeyAmbiguous,
+            TokenError::Signature => Self::Signature,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_excerpt_is_one_short_printable_line() {
-        let hostile = format!("a\r\nlevel=error \u{1b}[31m \u{200b}\"{}", "x".repeat(10_000));
-
-        let shown = Excerpt::of(&hostile).to_string();
-
-        assert!(shown.chars().all(|c| !c.is_control() && c != '\u{200b}'), "{shown}");
-        assert!(shown.len() < 200, "{shown}");
-        assert!(shown.contains('…'));
-    }
 
     #[test]
     fn every_refusal_has_its_own_code() {

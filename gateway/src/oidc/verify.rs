@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use lockstep_shared::clock::Timestamp;
+use lockstep_shared::{clock::Timestamp, jose::Jws};
 use subtle::ConstantTimeEq as _;
 
-use super::{Algorithm, Claims, Excerpt, KeySet, Refusal, entra, jws::Jws};
+use super::{Algorithm, Claims, Excerpt, KeySet, Refusal, entra};
 
 /// How far two honest clocks may be apart.
 const LEEWAY: i64 = 60;
@@ -58,8 +58,7 @@ pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Cla
         return Err(Refusal::AlgorithmNotAllowed(Excerpt::of(&format!("{:?}", jws.algorithm).to_uppercase())));
     }
     refuse_other_classes_by_header(jws.typ.as_deref())?;
-    let key = keys.find(jws.key_id.as_deref(), jws.algorithm)?;
-    key.verify(jws.algorithm, jws.signing_input, &jws.signature)?;
+    let key = jws.check(keys)?;
 
     let claims = Claims::read(jws.claims()?)?;
     refuse_other_classes_by_claims(&claims)?;

@@ -16,6 +16,8 @@ mod tests;
 mod upgrade;
 mod upstream;
 
+use std::sync::Arc;
+
 use axum::{
     Extension, Router,
     body::Body,
@@ -30,19 +32,23 @@ use tracing::Span;
 pub use self::upstream::{Upstreams, UpstreamsError};
 use self::{
     body::{Download, Upload},
-    leash::Leash,
+    leash::{Leash, Loose},
     not_passed::NotPassed,
     request::Asked,
     upgrade::Switch,
 };
 use crate::{
+    apps::App,
     forward::{
-        decision::{Narrow, Refused},
+        decision::{Allowed, Narrow, Refused},
         headers::for_client,
     },
     session::{guard::Doubt, live::Live},
     state::Gateway,
 };
+
+/// How often a request is decided about whose person changes meanwhile.
+const DECIDE_AGAIN: usize = 3;
 
 /// Puts the proxy under a router, for everything that is no route of our own.
 pub fn mount(router: Router<Gateway>, upstreams: Upstreams) -> Router<Gateway> {
@@ -63,15 +69,14 @@ pub async fn handle(State(gateway): State<Gateway>, request: Request) -> Respons
 async fn pass(gateway: &Gateway, upstreams: &Upstreams, asked: &Asked, mut request: Request) -> Result<Response, NotPassed> {
     let app = gateway.apps.of(&asked.client.host).ok_or(NotPassed::Nowhere)?;
     let upstream = app.upstream.as_ref().ok_or(NotPassed::Nowhere)?;
-    let allowed = gateway.decide(app, request.headers(), &Narrow::default()).await?;
+    let (allowed, mut leash) = tied(gateway, app, request.headers()).await?;
     let live = &allowed.live;
     Span::current().record("workspace.id", live.session.workspace.as_str());
     Span::current().record("user.id", live.session.user.as_str());
     let target = request::target(upstream, request.method(), request.uri())?;
     let switch = Switch::take(&mut request, asked)?;
 
-    let Some(mut leash) = Leash::tie(gateway, live) else { return Err(why_cut(gateway, live).await.into()) };
-    let (request, progress) = request::outgoing(request, target, asked, &allowed, |body| Upload::new(body, leash.token()))?;
+    let (request, progress) = request::outgoing(request, target, asked, &allowed, |body| Upload::new(body, leash.gate()))?;
     let request = match &switch {
         Some(_) => upgrade::asking(request),
         None => request,
@@ -82,17 +87,34 @@ async fn pass(gateway: &Gateway, upstreams: &Upstreams, asked: &Asked, mut reque
         answer = upstreams.send(request, progress) => Some(answer?),
     };
     match answer {
-        Some(answer) => answered(gateway, switch, answer, leash),
-        None => Err(why_cut(gateway, live).await.into()),
+        // What comes while the stream is held waits with it.
+        Some(answer) if leash.lets_pass().await => answered(gateway, switch, answer, leash),
+        Some(_) | None => Err(why_cut(gateway, app, live).await.into()),
     }
 }
 
+/// Decides about a request and ties what is under way to its session. Whoever changes in between is decided about again.
+async fn tied(gateway: &Gateway, app: &Arc<App>, headers: &HeaderMap) -> Result<(Allowed, Leash), Refused> {
+    for _ in 0..DECIDE_AGAIN {
+        let allowed = gateway.decide(app, headers, &Narrow::default()).await?;
+        match Leash::tie(gateway, app, &allowed.live) {
+            Ok(leash) => return Ok((allowed, leash)),
+            Err(Loose::Changed) => {}
+            Err(Loose::Ended) => return Err(why_cut(gateway, app, &allowed.live).await),
+        }
+    }
+    Err(Refused::Doubt(Doubt::Restless))
+}
+
 /// Why a session was cut that had passed the decision a moment ago.
-async fn why_cut(gateway: &Gateway, live: &Live) -> Refused {
+async fn why_cut(gateway: &Gateway, app: &App, live: &Live) -> Refused {
     match gateway.guard.check_session(&live.session.workspace, &live.session.id).await {
         Err(denied) => denied.into(),
-        // The lease was gone and is back; what was under way is cut all the same.
-        Ok(_) => Refused::Doubt(Doubt::NoLease),
+        Ok(live) => match app.admits(&live.session) {
+            Err(closed) => Refused::closed(closed, &live.session),
+            // The lease was gone and is back, or nothing could be known for a while; what was under way is cut all the same.
+            Ok(()) => Refused::Doubt(Doubt::NoLease),
+        },
     }
 }
 

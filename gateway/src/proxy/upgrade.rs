@@ -1,6 +1,8 @@
 //! The one protocol that is switched to, RFC 6455. Over `h2c` a client could talk to the upstream past us, identity headers and all.
 //! The tunnel hangs on its session's leash.
 
+use std::task::{Poll, ready};
+
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::{
@@ -105,13 +107,18 @@ async fn tunnel(client: OnUpgrade, upstream: OnUpgrade, mut leash: Leash) {
         let _ = tokio::io::copy_bidirectional(&mut sides(client), &mut sides(upstream)).await;
         Ok::<_, hyper::Error>(())
     };
-    tokio::select! {
-        // The leash first: once it is pulled, not a byte more passes.
-        biased;
-        () = leash.pulled() => tracing::debug!("a WebSocket was cut"),
-        ended = joined => if let Err(error) = ended {
-            tracing::debug!(error = %error, "a WebSocket did not come to be");
-        },
+    let mut joined = std::pin::pin!(joined);
+    // The leash first: while it is held, and once it is pulled, not a byte more passes.
+    let ended =
+        std::future::poll_fn(
+            |cx| {
+                if ready!(leash.poll_pass(cx)) { joined.as_mut().poll(cx).map(Some) } else { Poll::Ready(None) }
+            },
+        );
+    match ended.await {
+        None => tracing::debug!("a WebSocket was cut"),
+        Some(Err(error)) => tracing::debug!(error = %error, "a WebSocket did not come to be"),
+        Some(Ok(())) => {}
     }
 }
 

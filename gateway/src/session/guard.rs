@@ -8,9 +8,13 @@ use lockstep_shared::{
     clock::SharedClock,
     config::SessionLimits,
     id::{SessionId, WorkspaceId},
-    model::session::Session,
+    model::{
+        attribute::AttributePath,
+        session::Session,
+        user::{Person, Profile},
+    },
     session::{SessionStore, SessionStoreError},
-    store::{Store, StoreError},
+    store::{Reading, Store, StoreError},
 };
 use moka::sync::Cache;
 use tokio_util::task::TaskTracker;
@@ -75,6 +79,7 @@ pub struct Guard {
     lease: Arc<Lease>,
     clock: SharedClock,
     limits: SessionLimits,
+    claims: Arc<[AttributePath]>,
     held: Cache<SessionId, Arc<Live>>,
     tasks: TaskTracker,
 }
@@ -101,6 +106,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// How long sessions live.
     pub limits: SessionLimits,
+    /// The attributes that apps ask for.
+    pub claims: Arc<[AttributePath]>,
     /// Where last uses are written back.
     pub tasks: TaskTracker,
 }
@@ -109,8 +116,8 @@ impl Guard {
     /// A guard of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { keys, sessions, store, marks, lease, clock, limits, tasks } = parts;
-        Self { keys, sessions, store, marks, lease, clock, limits, held: Cache::new(CAPACITY), tasks }
+        let Parts { keys, sessions, store, marks, lease, clock, limits, claims, tasks } = parts;
+        Self { keys, sessions, store, marks, lease, clock, limits, claims, held: Cache::new(CAPACITY), tasks }
     }
 
     /// Whose request this is.
@@ -127,8 +134,8 @@ impl Guard {
         };
         for _ in 0..READ_AGAIN {
             match self.judge(&live).await? {
-                Verdict::Alive => return self.use_it(live).await,
-                Verdict::Stale => live = self.read_again(&live).await?,
+                Verdict::Alive if live.has_claims => return self.use_it(live).await,
+                Verdict::Alive | Verdict::Stale => live = self.read_again(&live).await?,
                 // The record stays: until it runs out it tells whoever comes back with it what has happened.
                 Verdict::Ended => return Err(Denied::Ended(Box::new(live.session.clone()))),
             }
@@ -136,16 +143,22 @@ impl Guard {
         Err(Denied::Doubt(Doubt::Restless))
     }
 
-    /// Judges a stream's session once more, after the stream was put on the list.
+    /// Judges a stream's session once more, after the stream was put on the list; `None` without a lease.
     #[must_use]
-    pub fn is_alive(&self, live: &Live) -> bool {
+    pub fn glance(&self, live: &Live) -> Option<Verdict> {
         let term = self.lease.term();
-        self.verdict(live) != Verdict::Ended && term.runs(Moment::now(&*self.clock))
+        let verdict = self.verdict(live);
+        term.runs(Moment::now(&*self.clock)).then_some(verdict)
+    }
+
+    /// The person as a session carries them: with the attributes that apps ask for, and no others.
+    pub(super) fn told(&self, person: Person, profile: &Profile) -> Person {
+        person.with_claims(&*self.claims, profile)
     }
 
     /// Keeps a session that was just made.
     pub(super) fn hold(&self, session: Session) -> Arc<Live> {
-        let live = Arc::new(Live::new(session, &self.marks));
+        let live = Arc::new(Live::new(session, &self.marks, &self.claims));
         self.held.insert(live.session.id.clone(), live.clone());
         live
     }
@@ -213,7 +226,8 @@ impl Guard {
         }
         let session = &live.session;
         match self.store.person_signed_in_by(session.by.method(), &session.workspace, &session.user).await {
-            Ok(Some((person, fresh))) if fresh.generation == session.generation => {
+            Ok(Some(Reading { person, profile, fresh })) if fresh.generation == session.generation => {
+                let person = self.told(person, &profile);
                 let renewed = Session { person, attr_seq: fresh.seq, ..live.record() };
                 self.write_back(renewed.clone());
                 Ok(self.hold(renewed))

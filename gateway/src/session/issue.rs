@@ -96,7 +96,7 @@ impl Issuer {
             created_at: now,
             expires_at: now.plus(self.limits.absolute),
             last_seen_at: now,
-            person: signed_in.person,
+            person: self.guard.told(signed_in.person, &signed_in.profile),
         };
         self.sessions.put(&session).await?;
         let cookie = self.keys.set_cookie(workspace, &secret).ok_or(IssueError::Cookie)?;

@@ -7,14 +7,20 @@ use std::sync::{
 };
 
 use http::HeaderValue;
-use lockstep_shared::{clock::Timestamp, model::session::Session};
+use lockstep_shared::{
+    clock::Timestamp,
+    model::{attribute::AttributePath, session::Session},
+};
 use tokio::sync::Mutex;
 
 use super::{
-    streams::Standing,
+    streams::{Standing, Terms},
     watermarks::{ScopeKey, Watermarks},
 };
-use crate::forward::headers::{IdentityHeaders, TooLarge};
+use crate::{
+    apps::{App, Told},
+    forward::headers::{IdentityHeaders, TooLarge},
+};
 
 /// A session as this gateway holds it.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct Live {
     pub session: Session,
     /// The identity headers, or why they cannot be written.
     pub headers: Result<IdentityHeaders, TooLarge>,
+    /// Whether the record has every attribute that some app asks for: one of another configuration may lack some.
+    pub(super) has_claims: bool,
     keys: Arc<[ScopeKey]>,
     last_seen_at: AtomicI64,
     written_back_at: AtomicI64,
@@ -34,7 +42,7 @@ pub struct Live {
 /// An identity JWT that serves one app for half a minute.
 #[derive(Debug, Clone)]
 struct Signed {
-    audience: String,
+    told: Arc<Told>,
     half_minute: i64,
     jwt: HeaderValue,
 }
@@ -43,8 +51,9 @@ struct Signed {
 const KEPT: usize = 16;
 
 impl Live {
-    pub(super) fn new(session: Session, marks: &Watermarks) -> Self {
+    pub(super) fn new(session: Session, marks: &Watermarks, asked_for: &[AttributePath]) -> Self {
         Self {
+            has_claims: asked_for.iter().all(|path| session.person.claims.contains_key(path.as_str())),
             headers: IdentityHeaders::of(&session.workspace, &session.user, &session.person),
             keys: marks.keys_of(&session).into(),
             last_seen_at: AtomicI64::new(session.last_seen_at.0),
@@ -59,10 +68,17 @@ impl Live {
         &self.keys
     }
 
-    /// By what a stream of this session is judged.
+    /// By what a stream from this app to this session is judged.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing { generation: self.session.generation.clone(), mint_seq: self.session.mint_seq, keys: self.keys.clone() }
+    pub fn standing(&self, app: &Arc<App>) -> Standing {
+        let Session { workspace, id, generation, mint_seq, attr_seq, .. } = &self.session;
+        let terms = app.rests_on_person(&self.session).then(|| Terms {
+            app: app.clone(),
+            workspace: workspace.clone(),
+            session: id.clone(),
+            attr_seq: *attr_seq,
+        });
+        Standing { generation: generation.clone(), mint_seq: *mint_seq, keys: self.keys.clone(), terms }
     }
 
     pub(super) fn last_seen_at(&self) -> Timestamp {
@@ -85,21 +101,21 @@ impl Live {
     /// The JWT for an app, signed once per half-minute.
     pub fn jwt<E>(
         &self,
-        audience: &str,
+        told: &Arc<Told>,
         now: Timestamp,
         sign: impl FnOnce(&Session) -> Result<HeaderValue, E>,
     ) -> Result<HeaderValue, E> {
         let half_minute = now.seconds().div_euclid(30);
-        let fits = |signed: &&Signed| signed.audience == audience && signed.half_minute == half_minute;
+        let fits = |signed: &&Signed| Arc::ptr_eq(&signed.told, told) && signed.half_minute == half_minute;
         let poisoned = std::sync::PoisonError::into_inner;
         if let Some(signed) = self.signed.read().unwrap_or_else(poisoned).iter().find(fits) {
             return Ok(signed.jwt.clone());
         }
         let jwt = sign(&self.session)?;
         let mut kept = self.signed.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        kept.retain(|signed| signed.half_minute == half_minute && signed.audience != audience);
+        kept.retain(|signed| signed.half_minute == half_minute && !Arc::ptr_eq(&signed.told, told));
         kept.truncate(KEPT - 1);
-        kept.push(Signed { audience: audience.to_owned(), half_minute, jwt: jwt.clone() });
+        kept.push(Signed { told: told.clone(), half_minute, jwt: jwt.clone() });
         Ok(jwt)
     }
 }

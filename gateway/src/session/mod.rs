@@ -5,6 +5,7 @@ pub mod cookie;
 pub mod flow;
 pub mod guard;
 pub mod issue;
+pub mod judge;
 pub mod live;
 pub mod streams;
 pub mod watermarks;

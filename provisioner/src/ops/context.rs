@@ -152,6 +152,10 @@ impl Addresses {
         format!("{}/invite/{workspace}/{token}", self.gateway)
     }
 
+    pub(super) fn token_url(&self) -> String {
+        format!("{}{}", self.provisioner, crate::oauth::TOKEN_PATH)
+    }
+
     pub(super) fn scim_base(&self, workspace: &WorkspaceId) -> String {
         format!("{}/scim/v2/{workspace}", self.provisioner)
     }

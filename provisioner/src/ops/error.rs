@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use lockstep_shared::{
     check::{ConnectError, Finding, chain},
     config::{ConfigError, Program},
-    http::outbound::SetupError,
-    id::{ConnectionId, IdError, TokenId, WorkspaceId},
-    model::connection::ConnectionState,
+    http::outbound::{OutboundError, SetupError},
+    id::{ConnectionId, EntryId, IdError, OAuthClientId, TokenId, WorkspaceId},
+    model::{access::MappingFault, connection::ConnectionState},
     revoke::SettleError,
     runtime::StartError,
     store::StoreError,
 };
 
 use super::provider::IssuerError;
+use crate::policy::EditRefusal;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,41 @@ pub enum OpsError {
         /// How many there are.
         count: usize,
     },
+    /// No such group in the workspace.
+    #[error("workspace {workspace} has no group '{name}'")]
+    UnknownGroup {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        name: String,
+    },
+    /// The mapping would be none that can be used.
+    #[error(transparent)]
+    Mapping(MappingFault),
+    /// A file holds no mapping.
+    #[error("{} holds no mapping: {reason}", path.display())]
+    MappingFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// What the workspace would ask for cannot be asked.
+    #[error("{refusal}")]
+    Policy {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Why not.
+        refusal: EditRefusal,
+    },
+    /// A file holds no schema.
+    #[error("{} cannot be used: {reason}", path.display())]
+    SchemaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// An invitation sets a password, and this person has no use for one.
     #[error("{email} already is a user who signs in by SSO")]
     SignsInBySso {
@@ -148,6 +184,32 @@ pub enum OpsError {
         /// The domain.
         domain: String,
     },
+    /// As many tokens, or passwords, as may be are live.
+    #[error("workspace {workspace} has {} live {what} already: {}", live.len(), token_names(live))]
+    TooManyLive {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What there are too many of.
+        what: &'static str,
+        /// Which.
+        live: Vec<TokenId>,
+    },
+    /// No such OAuth client, or it was revoked before.
+    #[error("workspace {workspace} has no live OAuth client {id}")]
+    UnknownClient {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        id: OAuthClientId,
+    },
+    /// The key set's address cannot be called.
+    #[error("the keys cannot be asked for at {url}: {}", chain(.source))]
+    JwksUrl {
+        /// What was given.
+        url: String,
+        /// Why not.
+        source: OutboundError,
+    },
     /// No such token, or it was revoked before.
     #[error("workspace {workspace} has no live token {id}")]
     UnknownToken {
@@ -155,6 +217,14 @@ pub enum OpsError {
         workspace: WorkspaceId,
         /// The token's record.
         id: TokenId,
+    },
+    /// No such entry in the provisioning log.
+    #[error("the log of workspace {workspace} has no entry {id}")]
+    UnknownEntry {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What was asked for.
+        id: EntryId,
     },
     /// No receipt of that place.
     #[error("workspace {workspace} has no such receipt")]
@@ -176,6 +246,10 @@ pub enum OpsError {
     /// Our own HTTP client cannot be made.
     #[error("{}", chain(.0))]
     Outbound(#[from] SetupError),
+}
+
+fn token_names(live: &[TokenId]) -> String {
+    live.iter().map(TokenId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn because(findings: &[(ConnectionId, Finding)]) -> String {
@@ -208,10 +282,18 @@ impl OpsError {
             Self::NoWorkingConnection { .. } => "no_working_connection",
             Self::UnknownUser { .. } => "user_not_found",
             Self::AmbiguousUser { .. } => "user_ambiguous",
+            Self::UnknownGroup { .. } => "group_not_found",
+            Self::Mapping(_) | Self::MappingFile { .. } => "mapping",
+            Self::Policy { refusal, .. } => refusal.code(),
+            Self::SchemaFile { .. } => "schema_file",
             Self::SignsInBySso { .. } => "user_signs_in_by_sso",
             Self::DomainTaken { .. } => "domain_exists",
             Self::UnknownDomain { .. } => "domain_not_found",
+            Self::TooManyLive { .. } => "too_many_live",
+            Self::UnknownClient { .. } => "oauth_client_not_found",
+            Self::JwksUrl { .. } => "jwks_url",
             Self::UnknownToken { .. } => "token_not_found",
+            Self::UnknownEntry { .. } => "entry_not_found",
             Self::UnknownReceipt { .. } => "receipt_not_found",
             Self::SecretFile { .. } | Self::NoSecret(_) => "secret_file",
             Self::Outbound(_) => "outbound",
@@ -263,6 +345,14 @@ impl OpsError {
                 "give the user's id, user name or e-mail address; deactivated people count, deleted ones do not".to_owned()
             }
             Self::AmbiguousUser { .. } => "give the user's id or user name".to_owned(),
+            Self::UnknownGroup { .. } => {
+                "give the group's id or its display name, as the identity provider sent it; groups come by provisioning"
+                    .to_owned()
+            }
+            Self::Mapping(_) => "name each group and each role once, and give each group a role or a team".to_owned(),
+            Self::MappingFile { .. } => format!("write it as `{program} mapping list WORKSPACE --json` shows it"),
+            Self::Policy { workspace, refusal } => refusal.fix(program, workspace),
+            Self::SchemaFile { .. } => format!("write it as `{program} schema list WORKSPACE --json` shows each schema"),
             Self::SignsInBySso { workspace, email } => {
                 format!("to give them a password instead, run `{program} user login-method {workspace} {email} password` first")
             }
@@ -270,7 +360,16 @@ impl OpsError {
                 format!("if it is not verified yet, run `{program} domain verify {workspace} {domain} --by-operator`")
             }
             Self::UnknownDomain { workspace, domain } => format!("add it first with `{program} domain add {workspace} {domain}`"),
+            Self::TooManyLive { workspace, live, .. } => format!(
+                "two are enough for a rotation: when the provider uses the newer one, run `{program} token revoke {workspace} {}`",
+                live.first().map_or("ID", TokenId::as_str)
+            ),
+            Self::UnknownClient { workspace, .. } => format!("see `{program} oauth-client list {workspace}`"),
+            Self::JwksUrl { .. } => "use the issuer's public https address, or list the host under [outbound]".to_owned(),
             Self::UnknownToken { workspace, .. } => format!("see `{program} token list {workspace}`"),
+            Self::UnknownEntry { workspace, .. } => {
+                format!("see `{program} log tail {workspace}`; entries are kept for [provisioner] log_retention")
+            }
             Self::UnknownReceipt { workspace } => {
                 format!(
                     "receipts are numbered by the revocation that they confirm; `{program} receipt show {workspace}` shows the last"

@@ -1,16 +1,25 @@
 //! The operators' commands: what can be said to a deployment at a terminal. They parse, call the store, and take whatever
 //! ends somebody's access through the road; they hold no rule of their own about who may sign in.
 
+mod adoption;
+mod attribute;
 mod audit;
+mod basic;
 mod check;
 mod connection;
 mod context;
 mod domain;
 mod error;
+mod guard;
+mod mapping;
+mod log;
 mod migrate;
+mod oauth_client;
 mod output;
+mod policy;
 mod provider;
 mod receipt;
+mod schema;
 mod scim;
 mod secret_file;
 mod sso;
@@ -56,19 +65,34 @@ pub enum Command {
     /// Provisioning by the identity provider
     #[command(subcommand)]
     Scim(scim::Command),
+    /// Schemas of the workspace's own
+    #[command(subcommand)]
+    Schema(schema::Command),
+    /// What the workspace asks of single attributes
+    #[command(subcommand)]
+    Attribute(attribute::Command),
     /// SCIM bearer tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// OAuth clients of the identity provider
+    #[command(subcommand)]
+    OauthClient(oauth_client::Command),
     /// How far SSO is demanded
     #[command(subcommand)]
     Sso(sso::Command),
     /// People of a workspace
     #[command(subcommand)]
     User(user::Command),
+    /// Roles and teams that people have by their groups
+    #[command(subcommand)]
+    Mapping(mapping::Command),
     /// Bring the database schema up to date
     Migrate(migrate::Migrate),
     /// Validate the configuration and every dependency
     Check,
+    /// The provisioning log: what the identity provider sent, and what came of it
+    #[command(subcommand)]
+    Log(log::Command),
     /// Who confirmed that somebody is out, and how soon
     #[command(subcommand)]
     Receipt(receipt::Command),
@@ -84,11 +108,16 @@ pub async fn run(command: Command, context: &Context) -> Result<Output, OpsError
         Command::Connection(command) => connection::run(command, context).await,
         Command::Domain(command) => domain::run(command, context).await,
         Command::Scim(command) => scim::run(command, context).await,
+        Command::Schema(command) => schema::run(command, context).await,
+        Command::Attribute(command) => attribute::run(command, context).await,
         Command::Token(command) => token::run(command, context).await,
+        Command::OauthClient(command) => oauth_client::run(command, context).await,
         Command::Sso(command) => sso::run(command, context).await,
         Command::User(command) => user::run(command, context).await,
+        Command::Mapping(command) => mapping::run(command, context).await,
         Command::Migrate(command) => migrate::run(&command, context).await,
         Command::Check => Ok(check::run(context).await),
+        Command::Log(command) => log::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
     }

@@ -89,6 +89,10 @@ impl Output {
         self
     }
 
+    pub(super) fn next_if(self, applies: bool, step: impl FnOnce() -> String) -> Self {
+        if applies { self.next(step()) } else { self }
+    }
+
     pub(super) fn member(mut self, name: &str, value: Value) -> Self {
         if let Body::Object(members) = &mut self.body {
             members.insert(name.to_owned(), value);

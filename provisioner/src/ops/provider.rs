@@ -68,6 +68,11 @@ fn is_shared(issuer: &Url) -> bool {
     issuer.host_str().is_some_and(|host| ENTRA_HOSTS.contains(&host)) && !is_one
 }
 
+/// Refuses an issuer that all tenants of Entra share; another text may be an issuer.
+pub(super) fn refuse_shared(issuer: &str) -> Result<(), IssuerError> {
+    if Url::parse(issuer).is_ok_and(|issuer| is_shared(&issuer)) { Err(IssuerError::Shared) } else { Ok(()) }
+}
+
 /// Whether an issuer can be used, as far as it tells by itself.
 pub(super) fn check_issuer(outbound: &Outbound, issuer: &str) -> Result<(), IssuerError> {
     outbound.check(&location(issuer)?).map_err(IssuerError::Outbound)

@@ -16,7 +16,7 @@ use lockstep_shared::{
 };
 use serde_json::json;
 
-use super::{Command, Context, OpsError, Options, Output, check, run};
+use super::{Command, Context, OpsError, Options, Output, check, log, run};
 
 /// The exit code of a command that was refused or found a problem.
 const REFUSED: u8 = 1;
@@ -81,7 +81,10 @@ pub async fn execute(
         (Err(error), _) => Err(error.into()),
         (Ok(config), command) => {
             let context = Context::new(program, Arc::new(config), clock);
-            let outcome = run(command, &context).await;
+            let outcome = match log::follows(&command) {
+                Some(tail) => log::follow(&context, &tail, options.json, &mut io::stdout()).await.map(|()| Output::default()),
+                None => Box::pin(run(command, &context)).await,
+            };
             context.close().await;
             outcome
         }

@@ -1,4 +1,5 @@
-//! `token`: the bearer tokens by which an identity provider provisions. A token is shown once and stored as a digest.
+//! `token`: the secrets by which an identity provider provisions, bearer tokens and, issued by `scim basic`, passwords. A secret is
+//! shown once and stored as a digest.
 
 use std::time::Duration;
 
@@ -6,8 +7,12 @@ use lockstep_shared::{
     clock::Timestamp,
     config::parse_duration,
     id::{TokenId, WorkspaceId},
-    model::{audit::Actor, token::Token, workspace::Plan},
-    store::StoreError,
+    model::{
+        audit::Actor,
+        token::{Token, TokenKind},
+        workspace::{Plan, Workspace},
+    },
+    store::{EditError, StoreError, TooManyLive},
 };
 use serde_json::{Value, json};
 
@@ -19,7 +24,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 3_650);
 /// The commands on tokens.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Issue a token; it is shown once
+    /// Issue a token; it is shown once, and at most two are live
     Issue {
         /// The workspace
         workspace: WorkspaceId,
@@ -27,12 +32,12 @@ pub enum Command {
         #[arg(long, default_value = "365d", value_name = "DURATION", value_parser = lifetime)]
         expires: Duration,
     },
-    /// List the tokens, without what they say
+    /// List the tokens and the passwords of HTTP Basic, without what they say
     List {
         /// The workspace
         workspace: WorkspaceId,
     },
-    /// Stop a token at once
+    /// Stop a token or a password at once
     Revoke {
         /// The workspace
         workspace: WorkspaceId,
@@ -41,7 +46,7 @@ pub enum Command {
     },
 }
 
-fn lifetime(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn lifetime(text: &str) -> Result<Duration, &'static str> {
     let lifetime = parse_duration(text).ok_or("expected a whole number and a unit of s, m, h or d, such as 12h or 365d")?;
     if lifetime.is_zero() || lifetime > LONGEST { Err("must be longer than nothing and at most 3650d") } else { Ok(lifetime) }
 }
@@ -56,12 +61,9 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
 
 async fn issue(context: &Context, id: &WorkspaceId, expires: Duration) -> Result<Output, OpsError> {
     let (addresses, workspace, store) = (context.addresses()?, context.workspace(id).await?, context.store().await?);
-    let (secret, token) = store.issue_token(id, expires, &Actor::operator()).await?;
-    let now = context.clock().now();
-    let live = store.tokens(id).await?.iter().filter(|token| token.is_live(now)).count();
-    let is_refused = workspace.plan == Plan::Free || !workspace.scim_enabled;
-    let program = context.program();
-    Ok(Output::of(describe(&token, now))
+    let issued = store.issue_token(id, expires, &Actor::operator()).await;
+    let (secret, token) = issued.map_err(|error| too_many(id, "tokens", error))?;
+    Ok(Output::of(describe(&token, context.clock().now()))
         .member("token", json!(secret.expose()))
         .member("scim_base_url", json!(addresses.scim_base(id)))
         .heading(format!("Token for workspace {id}; it is shown this once."))
@@ -71,9 +73,27 @@ async fn issue(context: &Context, id: &WorkspaceId, expires: Duration) -> Result
             ("id", token.id.to_string()),
             ("expires", token.expires_at.to_string()),
         ])
-        .warn_if(is_refused, || format!("SCIM is off for this workspace: run `{program} scim enable {id}`"))
-        .warn_if(live > 2, || format!("{live} tokens of this workspace are live; two are enough for a rotation"))
+        .warn_if(is_refused(&workspace), || scim_is_off(context, id))
         .next("Give the token and the SCIM base URL to the identity provider."))
+}
+
+/// Whether every credential of the workspace is refused for now.
+pub(super) fn is_refused(workspace: &Workspace) -> bool {
+    workspace.plan == Plan::Free || !workspace.scim_enabled
+}
+
+pub(super) fn scim_is_off(context: &Context, id: &WorkspaceId) -> String {
+    format!("SCIM is off for this workspace: run `{} scim enable {id}`", context.program())
+}
+
+pub(super) fn too_many(workspace: &WorkspaceId, what: &'static str, error: EditError<TooManyLive>) -> OpsError {
+    match error {
+        EditError::Store(error) => error.into(),
+        EditError::Refused(TooManyLive { live }) => {
+            let live = live.into_iter().map(|token| token.id).collect();
+            OpsError::TooManyLive { workspace: workspace.clone(), what, live }
+        }
+    }
 }
 
 async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsError> {
@@ -83,8 +103,14 @@ async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsE
     let listed: Vec<Value> = tokens.iter().map(|token| describe(token, now)).collect();
     let lines = tokens.iter().map(|token| {
         let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let user_name = match &token.kind {
+            TokenKind::Basic { user_name } => user_name.clone(),
+            TokenKind::Bearer | TokenKind::OAuth { .. } => String::new(),
+        };
         vec![
             token.id.to_string(),
+            token.kind.as_str().to_owned(),
+            user_name,
             standing(token, now).to_owned(),
             token.created_at.to_string(),
             token.expires_at.to_string(),
@@ -92,8 +118,8 @@ async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsE
         ]
     });
     Ok(Output::of(json!({ "workspace": workspace, "tokens": listed }))
-        .heading(format!("Tokens of workspace {workspace}"))
-        .table(&["ID", "STATE", "CREATED", "EXPIRES", "LAST USED"], lines))
+        .heading(format!("Tokens and passwords of workspace {workspace}"))
+        .table(&["ID", "KIND", "USER NAME", "STATE", "CREATED", "EXPIRES", "LAST USED"], lines))
 }
 
 async fn revoke(context: &Context, workspace: WorkspaceId, id: TokenId) -> Result<Output, OpsError> {
@@ -116,10 +142,16 @@ fn standing(token: &Token, now: Timestamp) -> &'static str {
     }
 }
 
-fn describe(token: &Token, now: Timestamp) -> Value {
+pub(super) fn describe(token: &Token, now: Timestamp) -> Value {
+    let user_name = match &token.kind {
+        TokenKind::Basic { user_name } => Some(user_name),
+        TokenKind::Bearer | TokenKind::OAuth { .. } => None,
+    };
     json!({
         "id": token.id,
         "workspace": token.workspace,
+        "kind": token.kind.as_str(),
+        "user_name": user_name,
         "state": standing(token, now),
         "created_at": token.created_at.to_string(),
         "expires_at": token.expires_at.to_string(),

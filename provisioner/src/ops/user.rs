@@ -1,19 +1,22 @@
 //! `user`: invites people who are not in the directory, shows people, changes how they sign in and signs them out.
 
+use std::collections::BTreeSet;
+
 use lockstep_shared::{
-    id::{UserId, WorkspaceId},
+    id::{GroupId, UserId, WorkspaceId},
     model::{
+        access::{Access, AccessName, Mapping, Source},
         audit::Actor,
         revocation::{Draft, Scope},
         user::{LoginMethod, Person, User},
         workspace::Enforcement,
     },
-    store::{StoreError, UserMatch},
+    store::{GroupRef, StoreError, UserMatch},
 };
 use serde_json::{Value, json};
 
 use super::{
-    Context, OpsError, Output, receipt,
+    Context, OpsError, Output, adoption, mapping, receipt,
     workspace::{INVITATION, email},
 };
 
@@ -33,6 +36,13 @@ pub enum Command {
     },
     /// Show a person
     Show {
+        /// The workspace
+        workspace: WorkspaceId,
+        /// The user's id, user name or e-mail address
+        user: String,
+    },
+    /// Take somebody who was invited into the directory: from then on the identity provider may change them
+    Adopt {
         /// The workspace
         workspace: WorkspaceId,
         /// The user's id, user name or e-mail address
@@ -60,6 +70,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
     match command {
         Command::Invite { workspace, email } => invite(context, workspace, email).await,
         Command::Show { workspace, user } => show(context, &workspace, &user).await,
+        Command::Adopt { workspace, user } => adoption::adopt(context, &workspace, &user).await,
         Command::LoginMethod { workspace, user, method } => set_login_method(context, &workspace, &user, method).await,
         Command::RevokeSessions { workspace, user } => revoke_sessions(context, &workspace, &user).await,
     }
@@ -86,20 +97,77 @@ async fn invite(context: &Context, id: WorkspaceId, email: String) -> Result<Out
 
 async fn show(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<Output, OpsError> {
     let user = find(context, workspace, name).await?;
-    let person = context.store().await?.person(workspace, &user.id).await?;
+    let (store, program) = (context.store().await?, context.program());
+    let person = store.person(workspace, &user.id).await?;
+    let (mapping, groups) = (store.mapping(workspace).await?, store.groups_of(workspace, &user.id).await?);
+    let adopted = store.adoption(workspace, &user.id).await?;
     // Whoever was deactivated has a profile, but is no person to any app.
     let person = person.map_or_else(|| Person::of(&user.profile, Vec::new()), |(person, _)| person);
-    Ok(Output::of(describe(&user, &person)).heading(format!("User {} of workspace {workspace}", user.id)).rows([
-        ("user name", user.profile.user_name.clone()),
-        ("name", person.display_name),
-        ("e-mail", person.email),
-        ("external id", user.profile.external_id.clone().unwrap_or_default()),
-        ("active", if user.profile.active { "yes" } else { "no" }.to_owned()),
-        ("signs in by", user.login_method.to_string()),
-        ("came from", user.origin.to_string()),
-        ("groups", person.groups.join(", ")),
-        ("changed", user.updated_at.to_string()),
-    ]))
+    let sources = sources(&mapping, &groups, &user);
+    let lines = sources.iter().map(|source| vec![source.from.clone(), source.roles.clone(), source.teams.clone()]);
+    let described: Vec<&Value> = sources.iter().map(|source| &source.described).collect();
+    let ranked = mapping.sources(&ids(&groups), &user.profile).into_iter().flat_map(|(_, access)| access.roles);
+    let lower: BTreeSet<AccessName> = ranked.filter(|role| !person.roles.iter().any(|own| own == role.as_str())).collect();
+    let gets_nothing = user.profile.active && !groups.is_empty() && person.roles.is_empty() && person.teams.is_empty();
+    Ok(Output::of(describe(&user, &person))
+        .member("access", json!(described))
+        .member("adoption", adoption::describe(adopted.as_ref()))
+        .heading(format!("User {} of workspace {workspace}", user.id))
+        .rows([
+            ("user name", user.profile.user_name.clone()),
+            ("name", person.display_name),
+            ("e-mail", person.email),
+            ("external id", user.profile.external_id.clone().unwrap_or_default()),
+            ("active", if user.profile.active { "yes" } else { "no: no role, no team" }.to_owned()),
+            ("signs in by", user.login_method.to_string()),
+            ("came from", adoption::in_words(user.origin, adopted.as_ref())),
+            ("roles", person.roles.join(", ")),
+            ("teams", person.teams.join(", ")),
+            ("changed", user.updated_at.to_string()),
+        ])
+        .table(&["from", "roles", "teams"], lines)
+        .warn_if(user.profile.active && !lower.is_empty(), || {
+            format!("a higher role takes the place of {}: see `{program} mapping list {workspace}`", mapping::join(&lower))
+        })
+        .warn_if(gets_nothing, || {
+            format!(
+                "none of these groups gives a role or a team: run `{program} mapping set {workspace} --group GROUP --role ROLE`"
+            )
+        }))
+}
+
+fn ids(groups: &[GroupRef]) -> Vec<GroupId> {
+    groups.iter().map(|group| group.id.clone()).collect()
+}
+
+/// Where somebody's roles and teams come from, or do not.
+struct Giver {
+    from: String,
+    roles: String,
+    teams: String,
+    described: Value,
+}
+
+/// Every group of the person, mapped or not, and what gives them something besides.
+fn sources(mapping: &Mapping, groups: &[GroupRef], user: &User) -> Vec<Giver> {
+    let given = mapping.sources(&ids(groups), &user.profile);
+    let shown = |from: String, kind: &str, of: Value, access: Option<&Access>| Giver {
+        from,
+        roles: access.map_or_else(|| "(not mapped)".to_owned(), |access| mapping::join(&access.roles)),
+        teams: access.map_or_else(String::new, |access| mapping::join(&access.teams)),
+        described: json!({ "from": kind, "of": of, "mapped": access.is_some(), "gives": access.cloned().unwrap_or_default() }),
+    };
+    let of_group = |group: &GroupRef| {
+        let access = given.iter().find(|(source, _)| *source == Source::Group(&group.id)).map(|(_, access)| access);
+        let of = json!({ "id": group.id, "display_name": group.display_name });
+        shown(format!("group {}", group.display_name), "group", of, access)
+    };
+    let beside = given.iter().filter_map(|(source, access)| match source {
+        Source::Group(_) => None,
+        Source::Attribute(path) => Some(shown(format!("attribute {path}"), "attribute", json!(path), Some(access))),
+        Source::Default => Some(shown("default".to_owned(), "default", Value::Null, Some(access))),
+    });
+    groups.iter().map(of_group).chain(beside).collect()
 }
 
 async fn set_login_method(
@@ -141,7 +209,7 @@ async fn revoke_sessions(context: &Context, workspace: &WorkspaceId, name: &str)
 }
 
 /// Finds the one person that an operator names.
-async fn find(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<User, OpsError> {
+pub(super) async fn find(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<User, OpsError> {
     context.workspace(workspace).await?;
     let store = context.store().await?;
     let mut by = vec![UserMatch::UserName(name.to_owned()), UserMatch::Email(name.to_owned())];

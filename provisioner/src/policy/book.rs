@@ -32,8 +32,11 @@ pub enum UnknownPolicy {
 pub struct PolicyBook {
     store: Store,
     standard: Arc<Policy>,
-    known: Arc<Mutex<HashMap<WorkspaceId, (i64, Arc<Policy>)>>>,
+    known: Arc<Mutex<HashMap<WorkspaceId, Compiled>>>,
 }
+
+/// The version that was compiled, and what came out.
+type Compiled = (i64, Arc<Policy>);
 
 impl PolicyBook {
     /// A book over a database.

@@ -2,8 +2,13 @@
 //! off until set.
 
 mod book;
+mod edit;
+pub mod notation;
+#[cfg(test)]
+mod tests;
 
 pub use book::{PolicyBook, UnknownPolicy};
+pub use edit::{EditRefusal, Edited, RuleChange};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,12 +61,14 @@ pub enum PolicyError {
 pub struct Policy {
     document: PolicyDocument,
     schemas: SchemaSet,
+    announced: SchemaSet,
 }
 
 impl Default for Policy {
     /// The policy of a workspace that asks for nothing.
     fn default() -> Self {
-        Self { document: PolicyDocument::default(), schemas: SchemaSet::standard() }
+        let schemas = SchemaSet::standard();
+        Self { document: PolicyDocument::default(), announced: schemas.clone(), schemas }
     }
 }
 
@@ -74,7 +81,7 @@ impl Policy {
         }
         document.users.check(schemas.of(ResourceKind::User))?;
         document.groups.check(schemas.of(ResourceKind::Group))?;
-        Ok(Self { document, schemas })
+        Ok(Self { announced: announced(&document, schemas.clone()), document, schemas })
     }
 
     /// Reads a stored document.
@@ -94,6 +101,12 @@ impl Policy {
         &self.schemas
     }
 
+    /// The schemas as discovery shows them: with what the rules require and allow.
+    #[must_use]
+    pub fn announced(&self) -> &SchemaSet {
+        &self.announced
+    }
+
     /// How much is forgiven.
     #[must_use]
     pub fn profile(&self) -> Profile {
@@ -103,33 +116,17 @@ impl Policy {
     /// Under what resources of a type are read.
     #[must_use]
     pub fn context(&self, kind: ResourceKind) -> Context<'_> {
-        let rules = match kind {
-            ResourceKind::User => &self.document.users,
-            ResourceKind::Group => &self.document.groups,
-        };
-        Context { schema: self.schemas.of(kind), profile: self.profile(), rules }
+        Context { schema: self.schemas.of(kind), profile: self.profile(), rules: self.document.rules(kind) }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_empty_document_asks_for_nothing() {
-        let policy = Policy::read(json!({})).unwrap();
-
-        assert_eq!(policy.document(), &PolicyDocument::default());
-        assert_eq!(policy.schemas(), &SchemaSet::standard());
-        assert!(policy.profile().is_lenient());
+fn announced(document: &PolicyDocument, mut schemas: SchemaSet) -> SchemaSet {
+    for kind in [ResourceKind::User, ResourceKind::Group] {
+        for rule in &document.rules(kind).attributes {
+            // Who sends nothing gets the default: nothing is required of them.
+            let required = rule.required && rule.default.is_none();
+            schemas.of_mut(kind).announce(&rule.path, required, &rule.allowed);
+        }
     }
-
-    #[test]
-    fn a_rule_on_an_attribute_that_no_schema_has_is_no_policy() {
-        let refused = Policy::read(json!({ "users": { "attributes": [{ "path": "shoeSize", "required": true }] } }));
-
-        assert!(matches!(refused, Err(PolicyError::Rule(RuleError::Unknown(path))) if path == "shoeSize"));
-    }
+    schemas
 }

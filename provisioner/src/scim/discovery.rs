@@ -127,7 +127,8 @@ pub fn resource_type(set: &SchemaSet, id: &str, base_url: &str) -> Option<Value>
 
 fn resource_type_of(schema: &ResourceSchema, base_url: &str) -> Value {
     let name = schema.kind().name();
-    let extensions = schema.extensions().iter().map(|extension| json!({"schema": extension.id, "required": false}));
+    let shown = |extension: &Schema| json!({"schema": extension.id, "required": schema.demands(&extension.id)});
+    let extensions = schema.extensions().iter().map(shown);
     json!({
         "schemas": [RESOURCE_TYPE],
         "id": name,

@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 /// The media type of every SCIM answer.
 pub const MEDIA_TYPE: &str = "application/scim+json";
 
+/// The second challenge of a 401; the first is `Bearer`.
+const BASIC_CHALLENGE: &str = "Basic realm=\"SCIM\", charset=\"UTF-8\"";
+
 /// The schema of an error body.
 pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
@@ -39,6 +42,9 @@ pub enum ScimError {
     /// Another resource of the workspace has this value of the named attribute.
     #[error("{0} is already in use in this workspace")]
     Uniqueness(String),
+    /// An operation of a Bulk request refers to one that was not done.
+    #[error("{0}")]
+    Unresolved(String),
     /// A cursor that this server did not issue for this request (RFC 9865).
     #[error("the cursor does not belong to this request")]
     InvalidCursor,
@@ -118,11 +124,13 @@ impl ScimError {
             Self::NotFound => (StatusCode::NOT_FOUND, None),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, None),
             Self::Uniqueness(_) => (StatusCode::CONFLICT, Some("uniqueness")),
+            Self::Unresolved(_) => (StatusCode::CONFLICT, None),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, None),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
-            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, None),
-            Self::Held { .. } | Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            // Both Entra and Okta come again after a 429; to Okta a 503 is a failed task that a person has to start again.
+            Self::RateLimited { .. } | Self::Held { .. } => (StatusCode::TOO_MANY_REQUESTS, None),
+            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, None),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, None),
         }
@@ -158,6 +166,7 @@ impl ScimError {
             | Self::NoTarget(_)
             | Self::TooMany(_)
             | Self::Uniqueness(_)
+            | Self::Unresolved(_)
             | Self::InvalidCursor
             | Self::ExpiredCursor
             | Self::InvalidCount
@@ -178,6 +187,10 @@ impl IntoResponse for ScimError {
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], self.body().to_string()).into_response();
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
+        }
+        // The ways in are the same for every workspace, there or not: which of them one uses is nobody's business.
+        if self == Self::Unauthorized {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC_CHALLENGE));
         }
         response
     }
@@ -201,18 +214,51 @@ mod tests {
         );
     }
 
-    #[test]
-    fn s32_every_answer_that_asks_to_wait_says_how_many_seconds() {
-        for error in [
-            ScimError::RateLimited { retry_after: 7 },
-            ScimError::Held { retry_after: 7 },
-            ScimError::Unavailable { retry_after: 7 },
-        ] {
-            let response = error.into_response();
+    /// The next variant; a new one does not compile until it has its place here.
+    fn next(error: &ScimError) -> Option<ScimError> {
+        let text = || "x".to_owned();
+        Some(match error {
+            ScimError::InvalidSyntax(_) => ScimError::InvalidFilter(text()),
+            ScimError::InvalidFilter(_) => ScimError::InvalidPath(text()),
+            ScimError::InvalidPath(_) => ScimError::InvalidValue(text()),
+            ScimError::InvalidValue(_) => ScimError::Mutability(text()),
+            ScimError::Mutability(_) => ScimError::NoTarget(text()),
+            ScimError::NoTarget(_) => ScimError::TooMany(text()),
+            ScimError::TooMany(_) => ScimError::Uniqueness(text()),
+            ScimError::Uniqueness(_) => ScimError::Unresolved(text()),
+            ScimError::Unresolved(_) => ScimError::InvalidCursor,
+            ScimError::InvalidCursor => ScimError::ExpiredCursor,
+            ScimError::ExpiredCursor => ScimError::InvalidCount,
+            ScimError::InvalidCount => ScimError::Unauthorized,
+            ScimError::Unauthorized => ScimError::Forbidden(text()),
+            ScimError::Forbidden(_) => ScimError::NotFound,
+            ScimError::NotFound => ScimError::MethodNotAllowed("GET"),
+            ScimError::MethodNotAllowed(_) => ScimError::PreconditionFailed,
+            ScimError::PreconditionFailed => ScimError::TooLarge(text()),
+            ScimError::TooLarge(_) => ScimError::UnsupportedMediaType,
+            ScimError::UnsupportedMediaType => ScimError::RateLimited { retry_after: 7 },
+            ScimError::RateLimited { .. } => ScimError::Held { retry_after: 7 },
+            ScimError::Held { .. } => ScimError::Unavailable { retry_after: 7 },
+            ScimError::Unavailable { .. } => ScimError::Internal { request_id: text() },
+            ScimError::Internal { .. } => ScimError::NotImplemented("x"),
+            ScimError::NotImplemented(_) => return None,
+        })
+    }
 
-            assert_eq!(response.headers()[header::RETRY_AFTER], "7");
+    #[test]
+    fn s32_every_429_and_503_says_how_many_seconds_and_nothing_else_does() {
+        let all = std::iter::successors(Some(ScimError::InvalidSyntax(String::new())), next);
+        let mut waits = 0;
+        for error in all {
+            let asks_to_wait = matches!(error.parts().0.as_u16(), 429 | 503);
+            let response = error.clone().into_response();
+
+            let told = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(told, asks_to_wait.then_some("7"), "{error:?}");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/scim+json");
+            waits += u32::from(asks_to_wait);
         }
+        assert_eq!(waits, 3);
     }
 
     #[test]
@@ -220,10 +266,9 @@ mod tests {
         let unauthorized = ScimError::Unauthorized.into_response();
         let method = ScimError::MethodNotAllowed("GET, POST").into_response();
 
-        assert_eq!(
-            (unauthorized.status(), &unauthorized.headers()[header::WWW_AUTHENTICATE]),
-            (StatusCode::UNAUTHORIZED, &HeaderValue::from_static("Bearer"))
-        );
+        let ways: Vec<_> = unauthorized.headers().get_all(header::WWW_AUTHENTICATE).iter().collect();
+        assert_eq!(unauthorized.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(ways, ["Bearer", "Basic realm=\"SCIM\", charset=\"UTF-8\""]);
         assert_eq!(
             (method.status(), &method.headers()[header::ALLOW]),
             (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET, POST"))

@@ -1,6 +1,8 @@
 //! The SCIM 2.0 core (RFC 7643, RFC 7644): schemas as data, filters, PATCH, and the one place where every provider's
 //! spelling becomes ours. Values in, values out: it reads no clock, opens no socket and knows no database.
 
+pub mod bulk;
+pub mod cursor;
 pub mod discovery;
 pub mod error;
 pub mod filter;
@@ -12,6 +14,7 @@ pub mod path;
 pub mod project;
 pub mod schema;
 pub mod sort;
+pub mod stored;
 #[cfg(test)]
 mod testing;
 pub mod text;

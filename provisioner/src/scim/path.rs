@@ -60,8 +60,10 @@ impl<'s> Path<'s> {
         }
         match schema.find(head, profile).ok_or(PathError::Unknown)? {
             Found::Schema(schema) if filter.is_none() => Ok(Self::Schema(schema)),
-            Found::Schema(_) => Err(malformed("a schema has no elements to select from").into()),
-            Found::Attribute { extension, name, definition, sub } => {
+            found => {
+                let Found::Attribute { extension, name, definition, sub } = ResourceSchema::meant(found, profile) else {
+                    return Err(malformed("a schema has no elements to select from").into());
+                };
                 let target = Target { extension, name: name.to_owned(), definition, filter: None, sub };
                 target.narrowed(filter, rest, profile).map(Self::Attribute)
             }

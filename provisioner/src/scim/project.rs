@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::schema::{Attribute, Found, Returned};
+use super::stored::Stored;
 use super::{Document, Profile, ResourceKind, ResourceSchema};
 
 /// What the server itself says of a resource.
@@ -50,6 +51,7 @@ pub fn assemble(
     envelope: &Envelope<'_>,
     rows: Option<(&str, Vec<Value>)>,
 ) -> Document {
+    let document = Stored::read(document, schema).seen;
     let mut schemas = vec![Value::from(schema.core().id.as_str())];
     let used = schema.extensions().iter().filter(|extension| document.contains_key(&extension.id));
     schemas.extend(used.map(|extension| Value::from(extension.id.as_str())));
@@ -57,7 +59,7 @@ pub fn assemble(
     let mut resource = Map::with_capacity(document.len() + 4);
     resource.insert("schemas".to_owned(), Value::Array(schemas));
     resource.insert("id".to_owned(), envelope.id.into());
-    resource.extend(document.iter().map(|(name, value)| (name.clone(), value.clone())));
+    resource.extend(document);
     if let Some((name, values)) = rows {
         resource.insert(name.to_owned(), Value::Array(values));
     }
@@ -134,7 +136,7 @@ impl Projection {
                         .filter_map(|(name, value)| {
                             let kept = match extension.attribute(&name) {
                                 Some(definition) => self.attribute(Some(&extension.id), definition, value),
-                                None => self.free_form(&extension.id, &name).then_some(value),
+                                None => (extension.free_form && self.free_form(&extension.id, &name)).then_some(value),
                             };
                             kept.map(|value| (name, value))
                         })
@@ -217,10 +219,12 @@ fn named(places: &[Place], urn: Option<&str>, attribute: &str) -> Naming {
         match place {
             Place::Core if urn.is_none() => return Naming::Whole,
             Place::Extension(named) if urn == Some(named) => return Naming::Whole,
-            Place::Attribute { extension, name, sub } if extension.as_deref() == urn && name == attribute => match sub {
-                None => return Naming::Whole,
-                Some(sub) => parts.push(sub.clone()),
-            },
+            Place::Attribute { extension, name, sub } if extension.as_deref() == urn && name.eq_ignore_ascii_case(attribute) => {
+                match sub {
+                    None => return Naming::Whole,
+                    Some(sub) => parts.push(sub.clone()),
+                }
+            }
             Place::Core | Place::Extension(_) | Place::Attribute { .. } => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 
 use super::filter::{AttributeRef, compare_numbers, instant};
 use super::schema::{AttributeType, Found, Returned};
@@ -38,11 +40,11 @@ impl Sort {
         Ok(Some(Self { by, descending }))
     }
 
-    /// Orders two whole resources. One without the value comes last, or first if the order is reversed.
+    /// Orders two resources by their keys. One without the value comes last, or first if the order is reversed.
     #[must_use]
-    pub fn compare(&self, left: &Value, right: &Value) -> Ordering {
-        let order = match (self.key(left), self.key(right)) {
-            (Some(left), Some(right)) => self.values(left, right),
+    pub fn compare(&self, left: Option<&SortKey>, right: Option<&SortKey>) -> Ordering {
+        let order = match (left, right) {
+            (Some(left), Some(right)) => left.compare(right),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (None, None) => Ordering::Equal,
@@ -50,7 +52,9 @@ impl Sort {
         if self.descending { order.reverse() } else { order }
     }
 
-    fn key<'v>(&self, resource: &'v Value) -> Option<&'v Value> {
+    /// What a whole resource is ordered by, or `None` where it has no such value.
+    #[must_use]
+    pub fn key(&self, resource: &Value) -> Option<SortKey> {
         let home = self.by.extension.as_ref().map_or(Some(resource), |urn| resource.get(urn))?;
         let value = home.get(&self.by.name)?;
         let value = match value.as_array() {
@@ -59,26 +63,47 @@ impl Sort {
             }
             None => value,
         };
-        self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub)).filter(|value| !value.is_null())
+        match self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub))? {
+            Value::String(text) if self.by.kind == AttributeType::DateTime => instant(text).map(SortKey::Instant),
+            Value::String(text) if self.by.case_exact => Some(SortKey::Text(text.clone())),
+            Value::String(text) => Some(SortKey::Text(normal_key(text))),
+            Value::Number(number) => Some(SortKey::Number(number.clone())),
+            Value::Bool(truth) => Some(SortKey::Boolean(*truth)),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
     }
+}
 
-    fn values(&self, left: &Value, right: &Value) -> Ordering {
-        match (left, right) {
-            (Value::String(left), Value::String(right)) if self.by.kind == AttributeType::DateTime => {
-                instant(left).cmp(&instant(right))
-            }
-            (Value::String(left), Value::String(right)) if self.by.case_exact => left.cmp(right),
-            (Value::String(left), Value::String(right)) => normal_key(left).cmp(&normal_key(right)),
-            (Value::Number(left), Value::Number(right)) => compare_numbers(left, right).unwrap_or(Ordering::Equal),
-            (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
-            (_, _) => Ordering::Equal,
+/// What one resource is ordered by, made once and compared often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SortKey {
+    /// Text, folded where its case does not count.
+    Text(String),
+    /// A moment.
+    Instant(DateTime<Utc>),
+    /// A number.
+    Number(Number),
+    /// A truth value: false comes first.
+    Boolean(bool),
+}
+
+impl SortKey {
+    /// Keys of one attribute are of one kind.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(left), Self::Text(right)) => left.cmp(right),
+            (Self::Instant(left), Self::Instant(right)) => left.cmp(right),
+            (Self::Number(left), Self::Number(right)) => compare_numbers(left, right).unwrap_or(Ordering::Equal),
+            (Self::Boolean(left), Self::Boolean(right)) => left.cmp(right),
+            (Self::Text(_) | Self::Instant(_) | Self::Number(_) | Self::Boolean(_), _) => Ordering::Equal,
         }
     }
 }
 
 /// A complex attribute is sorted by its `value`.
 fn attribute(path: &str, schema: &ResourceSchema, profile: Profile) -> Option<AttributeRef> {
-    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find(path, profile) else { return None };
+    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find_attribute(path, profile) else { return None };
     let sub = sub.or_else(|| definition.sub("value"));
     let sorted = sub.unwrap_or(definition);
     if sorted.is_complex() || sorted.returned == Returned::Never || definition.returned == Returned::Never {
@@ -104,7 +129,7 @@ mod tests {
     fn sorted(by: &str, order: &str, mut users: Vec<Value>) -> Vec<Value> {
         let set = SchemaSet::standard();
         let sort = Sort::parse(Some(by), Some(order), set.of(ResourceKind::User), Profile::Lenient).unwrap().unwrap();
-        users.sort_by(|left, right| sort.compare(left, right));
+        users.sort_by(|left, right| sort.compare(sort.key(left).as_ref(), sort.key(right).as_ref()));
         users.iter().map(|user| user["id"].clone()).collect()
     }
 

@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
-use crate::scim::{Document, error::MEDIA_TYPE};
+use crate::scim::{Document, bulk::Outcome, error::MEDIA_TYPE};
 
 /// What a handler answers.
 #[derive(Debug)]
@@ -22,6 +22,30 @@ pub(super) enum Answer {
     Done { etag: Option<String> },
     /// The caller has this version already.
     NotModified { etag: String },
+}
+
+impl Answer {
+    /// The status of an answer of its own.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Document(_) | Self::Resource { .. } => StatusCode::OK,
+            Self::Created { .. } => StatusCode::CREATED,
+            Self::Done { .. } => StatusCode::NO_CONTENT,
+            Self::NotModified { .. } => StatusCode::NOT_MODIFIED,
+        }
+    }
+
+    /// What an operation inside a Bulk request tells of itself; `location` is where it was sent.
+    pub(super) fn into_outcome(self, location: String) -> Outcome {
+        let (status, version, location) = match self {
+            Self::Document(_) => (StatusCode::OK, None, location),
+            Self::Resource { etag, location, .. } => (StatusCode::OK, Some(etag), location),
+            Self::Created { etag, location, .. } => (StatusCode::CREATED, Some(etag), location),
+            Self::Done { etag } => (StatusCode::NO_CONTENT, etag, location),
+            Self::NotModified { etag } => (StatusCode::NOT_MODIFIED, Some(etag), location),
+        };
+        Outcome::Done { status, version, location: Some(location) }
+    }
 }
 
 impl IntoResponse for Answer {

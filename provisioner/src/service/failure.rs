@@ -1,10 +1,12 @@
 //! Everything that can go wrong with a SCIM request, and what of it the outside hears: the cause goes to the log alone.
 
 use lockstep_shared::{
+    model::guard::Excess,
     revoke::SettleError,
     store::{EditError, StoreError},
 };
 
+use super::guard;
 use crate::scim::ScimError;
 
 /// How soon to ask again when a dependency is away.
@@ -15,6 +17,8 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 pub(super) enum Failure {
     /// The caller is told.
     Told(ScimError),
+    /// The mass-change guard holds it; the admins are still to be told.
+    Held(Excess),
     /// The database or the barrier; the caller may ask again.
     Transient(Box<dyn std::error::Error + Send + Sync>),
     /// A defect of ours.
@@ -26,6 +30,8 @@ impl Failure {
         match error {
             StoreError::Conflict(what) => Self::Told(ScimError::Uniqueness(what.to_owned())),
             StoreError::NotFound(_) => Self::Told(ScimError::NotFound),
+            StoreError::NotAdopted(why) => Self::Told(ScimError::Forbidden(why.to_string())),
+            StoreError::Held(excess) => Self::Held(excess),
             StoreError::Unavailable(_) => Self::Transient(error.into()),
             StoreError::Corrupt { .. } | StoreError::Secret(_) | StoreError::Migration(_) => Self::Defect(error.into()),
         }
@@ -35,6 +41,7 @@ impl Failure {
     pub(super) fn tell(self, request_id: &str) -> ScimError {
         match self {
             Self::Told(error) => error,
+            Self::Held(_) => guard::held(),
             Self::Transient(error) => {
                 tracing::error!(error = %error, source = source_of(&*error), "a request was not carried out: {error}");
                 ScimError::Unavailable { retry_after: RETRY_AFTER_SECONDS }

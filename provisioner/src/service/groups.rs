@@ -31,12 +31,27 @@ const STRETCH: u32 = 1_000;
 
 impl ScimService {
     /// RFC 7644, section 3.3.
-    pub(super) async fn create_group(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
+    pub(super) async fn create_group(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: Option<&str>,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let id = id.map_or_else(|| Ok(GroupId::new()), group_id)?;
         let workspace = &caller.workspace.id;
         let mut read = normalise::group(body, &caller.policy.context(ResourceKind::Group), None)?;
-        let members = ids(read.members.take().unwrap_or_default());
-        let (group, settlement) = self.store.create_group(workspace, group_profile(read), members, &caller.actor()).await?;
-        self.road.settle(workspace, settlement).await?;
+        let members = read.members.take().unwrap_or_default();
+        let named = names(&members);
+        let members = ids(members);
+        caller.line.members(&members);
+        caller.line.external_id(read.external_id.as_deref());
+        caller.line.notes(&read.notes);
+        let members: Vec<MemberChange> = named.into_iter().chain([MemberChange::Add(members)]).collect();
+        let (group, settlement) =
+            self.store.create_group_as(workspace, id, group_profile(read), &members, &caller.actor()).await?;
+        caller.line.about(group.id.as_str());
+        self.barrier.settle(workspace, settlement).await?;
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
         Ok(Answer::Created { body, etag, location })
     }
@@ -71,8 +86,9 @@ impl ScimService {
                 wanted.permit(group.version)?;
                 let current = Current { id: group.id.as_str(), document };
                 let mut read = normalise::group(body, &caller.policy.context(ResourceKind::Group), Some(current))?;
-                let steps = read.members.take().map(|members| MemberChange::Replace(ids(members)));
-                Ok((group_profile(read), steps.into_iter().collect()))
+                caller.line.notes(&read.notes);
+                let steps = read.members.take().map(|members| steps_of(MemberOp::ReplaceAll(members), &[]));
+                Ok((group_profile(read), steps.unwrap_or_default()))
             })
             .await?;
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
@@ -95,7 +111,8 @@ impl ScimService {
             .change_group(caller, id, |group, document| {
                 wanted.permit(group.version)?;
                 let patched = patch::group(request, &context, Current { id: group.id.as_str(), document })?;
-                let steps = patched.members.into_iter().map(|step| step_of(step, &selected)).collect();
+                caller.line.notes(&patched.group.notes);
+                let steps = patched.members.into_iter().flat_map(|step| steps_of(step, &selected)).collect();
                 Ok((group_profile(patched.group), steps))
             })
             .await?;
@@ -111,7 +128,7 @@ impl ScimService {
         let (workspace, permit) = (&caller.workspace.id, |group: &Group| wanted.permit(group.version));
         match self.store.delete_group_if(workspace, &group_id(id)?, &caller.actor(), permit).await? {
             GroupDeletion::Now(settlement) => {
-                self.road.settle(workspace, settlement).await?;
+                self.barrier.settle(workspace, settlement).await?;
                 Ok(Answer::Done { etag: None })
             }
             GroupDeletion::Before(_) | GroupDeletion::Never => Err(ScimError::NotFound.into()),
@@ -125,9 +142,16 @@ impl ScimService {
         edit: impl FnOnce(&Group, &Document) -> Result<(GroupProfile, Vec<MemberChange>), ScimError>,
     ) -> Result<Group, Failure> {
         let workspace = &caller.workspace.id;
-        let edit = |group: &Group| edit(group, &group_document(&group.profile));
+        let edit = |group: &Group| {
+            caller.line.was_at(group.version);
+            let before = group_document(&group.profile);
+            let (profile, steps) = edit(group, &before)?;
+            caller.line.group(&before, &group_document(&profile), &steps);
+            Ok((profile, steps))
+        };
         let (group, settlement) = self.store.update_group(workspace, &group_id(id)?, &caller.actor(), edit).await?;
-        self.road.settle(workspace, settlement).await?;
+        caller.line.is_at(group.version);
+        self.barrier.settle(workspace, settlement).await?;
         Ok(group)
     }
 
@@ -188,16 +212,23 @@ fn ids(members: Vec<MemberRef>) -> Vec<String> {
     members.into_iter().map(|member| member.value).collect()
 }
 
-fn step_of(step: MemberOp, selected: &[(Filter, Vec<String>)]) -> MemberChange {
+/// What the provider calls these members, if it says so.
+fn names(members: &[MemberRef]) -> Option<MemberChange> {
+    let named = members.iter().filter_map(|member| Some((member.value.clone(), member.display.clone()?)));
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then_some(MemberChange::Name(named))
+}
+
+fn steps_of(step: MemberOp, selected: &[(Filter, Vec<String>)]) -> Vec<MemberChange> {
     match step {
-        MemberOp::Add(members) => MemberChange::Add(ids(members)),
-        MemberOp::Remove(members) => MemberChange::Remove(members),
-        MemberOp::RemoveWhere(filter) => MemberChange::Remove(match filter.as_one_of("value") {
+        MemberOp::Add(members) => names(&members).into_iter().chain([MemberChange::Add(ids(members))]).collect(),
+        MemberOp::ReplaceAll(members) => names(&members).into_iter().chain([MemberChange::Replace(ids(members))]).collect(),
+        MemberOp::Remove(members) => vec![MemberChange::Remove(members)],
+        MemberOp::RemoveWhere(filter) => vec![MemberChange::Remove(match filter.as_one_of("value") {
             Some(values) => values.into_iter().map(str::to_owned).collect(),
             None => selected.iter().find(|(known, _)| *known == filter).map(|(_, ids)| ids.clone()).unwrap_or_default(),
-        }),
-        MemberOp::ReplaceAll(members) => MemberChange::Replace(ids(members)),
-        MemberOp::Clear => MemberChange::Replace(Vec::new()),
+        })],
+        MemberOp::Clear => vec![MemberChange::Replace(Vec::new())],
     }
 }
 
@@ -240,7 +271,12 @@ impl Source for Groups<'_> {
     type Id = GroupId;
     type Match = GroupMatch;
 
+    const KIND: ResourceKind = ResourceKind::Group;
     const ROWS: &'static str = "members";
+
+    fn schema(&self) -> &ResourceSchema {
+        self.schema
+    }
 
     fn id(record: &Group) -> GroupId {
         record.id.clone()
@@ -273,10 +309,10 @@ impl Source for Groups<'_> {
         self.store.count_groups(self.workspace).await
     }
 
-    async fn assemble(&self, groups: Vec<Group>, with_rows: bool) -> Result<Vec<Document>, StoreError> {
+    async fn assemble(&self, groups: &[Group], with_rows: bool) -> Result<Vec<Document>, StoreError> {
         let mut members: HashMap<&str, Vec<Member>> = HashMap::new();
         if with_rows {
-            for group in &groups {
+            for group in groups {
                 members.insert(group.id.as_str(), all_members(self.store, self.workspace, &group.id).await?);
             }
         }

@@ -14,7 +14,7 @@ const MOST: usize = 16 * 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Drops the rest of a body beside the answer.
-pub(super) fn drop_rest(body: Body, tasks: &TaskTracker) {
+pub(crate) fn drop_rest(body: Body, tasks: &TaskTracker) {
     if !body.is_end_stream() {
         tasks.spawn(timeout(LONGEST, discard(body)));
     }

@@ -1,15 +1,22 @@
 //! The SCIM service provider over HTTP. One dispatch for every path below `/scim/v2/{workspace}`: first the caller is known,
 //! then the path is read, then the body.
 
+mod admission;
+mod adoption;
 mod answer;
-mod caller;
+mod barrier;
+mod bulk;
+pub(crate) mod caller;
 mod failure;
 mod groups;
-mod linger;
+mod guard;
+pub(crate) mod linger;
 mod listing;
 mod operation;
+mod record;
 mod records;
 mod request;
+mod search;
 mod target;
 mod users;
 
@@ -23,27 +30,41 @@ use axum::{
     routing::any,
 };
 use http::{Method, StatusCode, request::Parts};
-use lockstep_shared::{http::layers::RequestId, id::WorkspaceId, revoke::Road, runtime::Runtime, store::Store};
+use lockstep_shared::{
+    config::Config,
+    http::{client_addr::TrustedProxies, layers::RequestId},
+    id::WorkspaceId,
+    model::provisioning::Action,
+    revoke::Road,
+    runtime::Runtime,
+    store::Store,
+};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::records::{group_document, user_document};
 use self::{
     answer::Answer,
+    barrier::Barrier,
     caller::{Caller, Door},
     failure::Failure,
-    groups::Groups,
     linger::drop_rest,
-    listing::{PAGES, list, list_both},
+    listing::PAGES,
     operation::Operation,
-    request::{Preconditions, Query, body},
+    record::end_bulk,
+    request::{BODY_LIMIT, Preconditions, Query, body},
+    search::Cursors,
     target::Target,
-    users::Users,
 };
-use crate::scim::{
-    ResourceKind, ScimError,
-    discovery::{self, AuthenticationScheme, Features},
-    list::ListResponse,
+use crate::{
+    journal::Journal,
+    limits::{Limits, Quotas},
+    scim::{
+        ScimError, cursor,
+        discovery::{self, AuthenticationScheme, Features},
+        list::ListResponse,
+    },
 };
 
 /// Entra and Okta hang up after 60 s. The barrier takes 46 s at the most; whatever takes longer hangs on a database that fell
@@ -52,7 +73,10 @@ const LONGEST: Duration = Duration::from_secs(55);
 
 /// The SCIM service provider. Clones share it.
 #[derive(Debug, Clone)]
-pub struct ScimService(Arc<Inner>);
+pub struct ScimService {
+    inner: Arc<Inner>,
+    barrier: Barrier,
+}
 
 /// The parts of the service.
 #[derive(Debug)]
@@ -60,15 +84,19 @@ pub struct Inner {
     store: Store,
     road: Road,
     door: Door,
+    limits: Limits,
+    journal: Journal,
+    trusted_proxies: TrustedProxies,
     origin: String,
     tasks: TaskTracker,
+    cursors: Cursors,
 }
 
 impl std::ops::Deref for ScimService {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 }
 
@@ -76,13 +104,18 @@ impl ScimService {
     /// A service on a runtime, reached by providers at `origin`.
     #[must_use]
     pub fn new(runtime: &Runtime, origin: &str) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             store: runtime.store.clone(),
             road: runtime.road.clone(),
             door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
+            limits: Limits::new(runtime.clock.clone(), Quotas::of(&runtime.config)),
+            journal: Journal::start(runtime.store.clone(), runtime.clock.clone(), &runtime.tasks, runtime.closing()),
+            trusted_proxies: proxies_of(&runtime.config),
             origin: origin.to_owned(),
             tasks: runtime.tasks.clone(),
-        }))
+            cursors: Cursors::new(runtime.store.clone(), runtime.clock.clone()),
+        };
+        Self { inner: Arc::new(inner), barrier: Barrier::of(runtime.road.clone()) }
     }
 
     /// The routes. Whatever begins like ours and names nothing is asked for a credential all the same.
@@ -100,42 +133,41 @@ impl ScimService {
     }
 
     async fn dispatch(&self, parts: &Parts, content: &mut Body) -> Result<Answer, Failure> {
+        let begun = Instant::now();
         // The raw path: what was decoded once by the router might name something else.
         let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).skip(2);
-        let caller = self.door.admit(segments.next().unwrap_or_default(), &parts.headers).await?;
+        let (service, caller) = self.admit(segments.next().unwrap_or_default(), parts).await?;
         tracing::Span::current().record("workspace.id", caller.workspace.id.as_str());
         let path = segments.collect::<Vec<_>>().join("/");
-        let target = Target::parse(&path).ok_or(ScimError::NotFound)?;
-        target.check(&parts.method)?;
+        let named = Target::parse(&path, caller.policy.profile());
+        let checked = named.ok_or(ScimError::NotFound).and_then(|target| target.check(&parts.method).map(|()| target));
+        let target = match checked {
+            Ok(target) => target,
+            Err(error) => return Err(service.refuse(&caller, &parts.method, named.as_ref(), error).await),
+        };
+        if target == Target::Bulk {
+            let (record, caller) = service.begin_as(&caller, Action::Bulk);
+            let outcome = match body(&parts.headers, content, bulk::BODY_LIMIT).await {
+                Ok(body) => service.bulk(&caller, request_id(parts), begun, body).await,
+                Err(failure) => Err(failure),
+            };
+            end_bulk(record, &caller, &outcome).await;
+            return outcome;
+        }
         let operation = Operation {
             method: &parts.method,
             target,
-            query: Query::parse(parts.uri.query().unwrap_or_default()),
+            query: Query::parse(parts.uri.query().unwrap_or_default()).answered_in(&parts.headers),
             wanted: Preconditions::of(&parts.headers),
+            id: None,
         };
-        let body = if operation.has_body() { body(&parts.headers, content).await } else { Ok(Value::Null) };
-        self.perform(&caller, operation, body).await
-    }
-
-    /// RFC 7644, sections 3.4.2 and 3.4.3, in one resource type or in all.
-    async fn search(&self, caller: &Caller, kind: Option<ResourceKind>, query: &Query) -> Result<Answer, Failure> {
-        let (store, workspace, base_url) = (&self.store, &caller.workspace.id, self.base_url(&caller.workspace.id));
-        let schemas = caller.policy.schemas();
-        let (of_users, of_groups) = (schemas.of(ResourceKind::User), schemas.of(ResourceKind::Group));
-        let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
-        let groups = Groups { store, workspace, schema: of_groups, base_url };
-        let profile = caller.policy.profile();
-        let body = match kind {
-            Some(ResourceKind::User) => list(&users, query, of_users, profile).await?,
-            Some(ResourceKind::Group) => list(&groups, query, of_groups, profile).await?,
-            None => list_both((&users, of_users), (&groups, of_groups), &schemas.of_all(), query, profile).await?,
-        };
-        Ok(Answer::Document(body))
+        let body = if operation.has_body() { body(&parts.headers, content, BODY_LIMIT).await } else { Ok(Value::Null) };
+        service.perform(&caller, operation, body).await
     }
 
     /// RFC 7644, section 4. A filter is refused there, as the section demands.
     fn discover(&self, caller: &Caller, target: &Target<'_>, query: &Query) -> Result<Answer, Failure> {
-        let (base_url, schemas) = (self.base_url(&caller.workspace.id), caller.policy.schemas());
+        let (base_url, schemas) = (self.base_url(&caller.workspace.id), caller.policy.announced());
         if query.filter.is_some() {
             return Err(ScimError::Forbidden("discovery documents cannot be filtered".to_owned()).into());
         }
@@ -148,24 +180,34 @@ impl ScimService {
             Target::Schema(urn) => discovery::schema(schemas, urn, &base_url),
             // A token is a provider's and no user's.
             Target::Me => return Err(ScimError::NotImplemented("/Me for a caller that is no user").into()),
-            Target::Collection(_) | Target::Resource(..) | Target::Search(_) => None,
+            Target::Root | Target::Collection(_) | Target::Resource(..) | Target::Search(_) | Target::Bulk => None,
         };
         Ok(Answer::Document(body.ok_or(ScimError::NotFound)?))
     }
 }
 
+/// The proxies in front; those of the gateway, unless the provisioner has its own.
+fn proxies_of(config: &Config) -> TrustedProxies {
+    let own = config.provisioner.trusted_proxies.as_deref();
+    TrustedProxies::new(own.or(config.gateway.trusted_proxies.as_deref()).unwrap_or_default())
+}
+
 fn features(caller: &Caller) -> Features {
     Features {
-        bulk: None,
+        bulk: Some(bulk::limits()),
         sort: true,
-        etag: true,
-        cursor_timeout: None,
+        etag: caller.policy.profile().is_lenient(),
+        cursor_timeout: Some(cursor::TIMEOUT_SECONDS),
         default_page_size: PAGES.default,
         max_page_size: PAGES.max,
-        authentication: vec![AuthenticationScheme::BearerToken],
+        authentication: vec![AuthenticationScheme::BearerToken, AuthenticationScheme::OAuth2, AuthenticationScheme::Basic],
         interop_profile: !caller.policy.profile().is_lenient(),
         documentation_uri: None,
     }
+}
+
+fn request_id(parts: &Parts) -> String {
+    parts.extensions.get::<RequestId>().map(ToString::to_string).unwrap_or_default()
 }
 
 async fn serve(State(service): State<ScimService>, Extension(id): Extension<RequestId>, request: Request) -> Response {

@@ -9,6 +9,7 @@ use super::{
     caller::Caller,
     failure::Failure,
     groups::group_id,
+    record::end,
     request::{Preconditions, Query},
     target::Target,
     users::user_id,
@@ -23,6 +24,8 @@ pub(super) struct Operation<'r> {
     pub(super) target: Target<'r>,
     pub(super) query: Query,
     pub(super) wanted: Preconditions,
+    /// What a new resource is to be called, where others already refer to it.
+    pub(super) id: Option<String>,
 }
 
 impl Operation<'_> {
@@ -33,21 +36,28 @@ impl Operation<'_> {
 }
 
 impl ScimService {
-    /// Carries out an operation whose body was read, or could not be.
-    ///
-    /// The answer to an earlier request may have been lost, and this one be refused because that one was carried out: nobody hears
-    /// of somebody without access, in whatever words, before they are out everywhere.
+    /// Carries out an operation whose body was read, or could not be, and records what came of it.
     pub(super) async fn perform(
         &self,
         caller: &Caller,
         operation: Operation<'_>,
         body: Result<Value, Failure>,
     ) -> Result<Answer, Failure> {
+        let (record, caller) = self.begin(caller, &operation);
+        let outcome = self.attempt(&caller, operation, body).await;
+        end(record, &caller, &outcome).await;
+        outcome
+    }
+
+    /// The answer to an earlier request may have been lost, and this one be refused because that one was carried out: nobody hears
+    /// of somebody without access, in whatever words, before they are out everywhere.
+    async fn attempt(&self, caller: &Caller, operation: Operation<'_>, body: Result<Value, Failure>) -> Result<Answer, Failure> {
         let (target, is_safe) = (operation.target, operation.method.is_safe());
         let outcome = match body {
             Ok(body) => self.carry_out(caller, operation, body).await,
             Err(failure) => Err(failure),
         };
+        let outcome = self.tell_if_held(caller, outcome).await;
         match (outcome, target) {
             (Err(Failure::Told(error)), Target::Resource(kind, id)) if !is_safe => {
                 self.settle_earlier(caller, kind, id).await?;
@@ -65,16 +75,19 @@ impl ScimService {
             // An id that could not be one of ours is nobody's.
             (ResourceKind::User, Err(_), _) | (ResourceKind::Group, _, Err(_)) => return Ok(()),
         };
-        self.road.settle(workspace, settlement).await?;
+        self.barrier.settle(workspace, settlement).await?;
         Ok(())
     }
 
     async fn carry_out(&self, caller: &Caller, operation: Operation<'_>, body: Value) -> Result<Answer, Failure> {
-        let Operation { method, target, query, wanted } = operation;
+        let Operation { method, target, query, wanted, id } = operation;
+        // draft-zollner-scim-interop-profile-02 has no entity tags, so a header of that name says nothing.
+        let wanted = if caller.policy.profile().is_lenient() { wanted } else { Preconditions::default() };
+        let new_id = id.as_deref();
         match (method, target) {
             (&Method::POST, Target::Search(kind)) => self.search(caller, kind, &Query::from_search(&body)?).await,
-            (&Method::POST, Target::Collection(ResourceKind::User)) => self.create_user(caller, &query, body).await,
-            (&Method::POST, Target::Collection(ResourceKind::Group)) => self.create_group(caller, &query, body).await,
+            (&Method::POST, Target::Collection(ResourceKind::User)) => self.create_user(caller, &query, new_id, body).await,
+            (&Method::POST, Target::Collection(ResourceKind::Group)) => self.create_group(caller, &query, new_id, body).await,
             (&Method::PUT, Target::Resource(ResourceKind::User, id)) => self.put_user(caller, &query, id, &wanted, body).await,
             (&Method::PUT, Target::Resource(ResourceKind::Group, id)) => self.put_group(caller, &query, id, &wanted, body).await,
             (&Method::PATCH, Target::Resource(ResourceKind::User, id)) => {
@@ -88,6 +101,7 @@ impl ScimService {
             (_, Target::Resource(ResourceKind::User, id)) => self.get_user(caller, &query, id, &wanted).await,
             (_, Target::Resource(ResourceKind::Group, id)) => self.get_group(caller, &query, id, &wanted).await,
             (_, Target::Collection(kind)) => self.search(caller, Some(kind), &query).await,
+            (_, Target::Root) => self.search(caller, None, &query).await,
             (_, discovery) => self.discover(caller, &discovery, &query),
         }
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::scim::{Document, normalise, project::Envelope};
 
 /// A user's attributes as SCIM has them.
-pub(super) fn user_document(profile: &Profile) -> Document {
+pub(crate) fn user_document(profile: &Profile) -> Document {
     let mut document = Document::with_capacity(profile.attributes.len() + 3);
     document.extend(profile.external_id.as_ref().map(|id| ("externalId".to_owned(), Value::from(id.as_str()))));
     document.insert("userName".to_owned(), profile.user_name.as_str().into());
@@ -33,7 +33,7 @@ pub(super) fn user_profile(user: normalise::User) -> Profile {
 }
 
 /// A group's attributes as SCIM has them, without its members.
-pub(super) fn group_document(profile: &GroupProfile) -> Document {
+pub(crate) fn group_document(profile: &GroupProfile) -> Document {
     let mut document = Document::with_capacity(profile.attributes.len() + 2);
     document.extend(profile.external_id.as_ref().map(|id| ("externalId".to_owned(), Value::from(id.as_str()))));
     document.insert("displayName".to_owned(), profile.display_name.as_str().into());

@@ -1,7 +1,7 @@
 //! A request's parts, read: query, preconditions, body. Unknown query parameters are passed over, since Entra appends its own
 //! flags to the base URL.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use crate::scim::{ScimError, json};
 
-/// The largest body.
+/// The largest body of one operation.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The query parameters of RFC 7644 that we know.
@@ -20,8 +20,11 @@ pub(super) struct Query {
     pub(super) sort_order: Option<String>,
     pub(super) start_index: Option<String>,
     pub(super) count: Option<String>,
+    pub(super) cursor: Option<String>,
     pub(super) attributes: Option<String>,
     pub(super) excluded_attributes: Option<String>,
+    /// Whether the answer may be of any media type: nobody waits for a SCIM document then.
+    pub(super) takes_anything: bool,
 }
 
 impl Query {
@@ -34,6 +37,12 @@ impl Query {
             }
         }
         read
+    }
+
+    /// The same of a request whose headers say what it wants to be answered in (RFC 9110, section 12.5.1).
+    pub(super) fn answered_in(self, headers: &HeaderMap) -> Self {
+        let mut wanted = headers.get_all(header::ACCEPT).iter();
+        Self { takes_anything: wanted.all(|types| types.to_str().is_ok_and(|types| types.trim() == "*/*")), ..self }
     }
 
     /// Reads a search request (RFC 7644, section 3.4.3), which says in its body what a GET says in its query.
@@ -62,6 +71,7 @@ impl Query {
             "sortOrder" => &mut self.sort_order,
             "startIndex" => &mut self.start_index,
             "count" => &mut self.count,
+            "cursor" => &mut self.cursor,
             "attributes" => &mut self.attributes,
             "excludedAttributes" => &mut self.excluded_attributes,
             _ => return None,
@@ -82,12 +92,16 @@ impl Preconditions {
         Self { if_match: text(header::IF_MATCH), if_none_match: text(header::IF_NONE_MATCH) }
     }
 
+    /// An operation of a Bulk request names at most the version that it is about.
+    pub(super) fn of_version(version: Option<String>) -> Self {
+        Self { if_match: version, if_none_match: None }
+    }
+
     /// Whether the resource, at this version, may be changed.
     pub(super) fn permit(&self, version: i64) -> Result<(), ScimError> {
-        match &self.if_match {
-            Some(tags) if !names(tags, version) => Err(ScimError::PreconditionFailed),
-            Some(_) | None => Ok(()),
-        }
+        let is_another = self.if_match.as_ref().is_some_and(|tags| !names(tags, version));
+        // RFC 9110, section 13.1.2: "only if it is not there", or not in this version.
+        if is_another || self.has(version) { Err(ScimError::PreconditionFailed) } else { Ok(()) }
     }
 
     /// Whether the caller has this version already.
@@ -105,11 +119,16 @@ fn names(tags: &str, version: i64) -> bool {
 }
 
 /// Reads a body. It is called after the caller is known: nobody's body is parsed.
-pub(super) async fn body(headers: &HeaderMap, body: &mut Body) -> Result<Value, Failure> {
+pub(super) async fn body(headers: &HeaderMap, body: &mut Body, limit: usize) -> Result<Value, Failure> {
     check_type(headers)?;
-    let arrived = Limited::new(body, BODY_LIMIT).collect().await.map_err(|error| {
+    let too_large = || ScimError::TooLarge(format!("the body is larger than {} MB", limit / (1024 * 1024)));
+    // Nobody waits for a body that announces that it is too large.
+    if !usize::try_from(body.size_hint().lower()).is_ok_and(|announced| announced <= limit) {
+        return Err(too_large().into());
+    }
+    let arrived = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            ScimError::TooLarge(format!("the body is larger than {} MB", BODY_LIMIT / (1024 * 1024)))
+            too_large()
         } else {
             ScimError::InvalidSyntax("the body did not arrive whole".into())
         }
@@ -143,6 +162,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_names_a_media_type_waits_for_a_document() {
+        let asking = |types: &'static str| {
+            let headers = [(header::ACCEPT, http::HeaderValue::from_static(types))].into_iter().collect();
+            Query::default().answered_in(&headers).takes_anything
+        };
+        assert!(asking("*/*"));
+        assert!(Query::default().answered_in(&HeaderMap::new()).takes_anything);
+        for named in ["application/scim+json", "application/json, */*", "*/*;q=0.1, application/scim+json"] {
+            assert!(!asking(named), "{named}");
+        }
+    }
+
+    #[test]
     fn a_version_is_named_weakly_strongly_or_by_a_star() {
         let with = |name: &'static str, value: &'static str| {
             Preconditions::of(
@@ -154,6 +186,8 @@ mod tests {
         }
         assert_eq!(with("if-match", "W/\"2\"").permit(3), Err(ScimError::PreconditionFailed));
         assert!(with("if-none-match", "W/\"3\"").has(3));
+        assert_eq!(with("if-none-match", "*").permit(3), Err(ScimError::PreconditionFailed));
+        assert_eq!(with("if-none-match", "W/\"2\"").permit(3), Ok(()));
         assert!(!Preconditions::default().has(3));
     }
 

@@ -2,17 +2,21 @@
 
 use http::Method;
 
-use crate::scim::{ResourceKind, ScimError};
+use crate::scim::{Profile, ResourceKind, ScimError};
 
 /// What a path below a workspace's base URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target<'p> {
+    /// The base URL itself: all resources of all types.
+    Root,
     /// All resources of a type.
     Collection(ResourceKind),
     /// One resource.
     Resource(ResourceKind, &'p str),
     /// A search by POST (RFC 7644, section 3.4.3) in one type, or in all.
     Search(Option<ResourceKind>),
+    /// Many operations at once (RFC 7644, section 3.7).
+    Bulk,
     /// The service provider's configuration.
     ServiceProviderConfig,
     /// All resource types.
@@ -27,12 +31,18 @@ pub(super) enum Target<'p> {
     Me,
 }
 
+/// What a path begins with.
+const ENDPOINTS: [&str; 8] = ["Users", "Groups", ".search", "Bulk", "ServiceProviderConfig", "ResourceTypes", "Schemas", "Me"];
+
 impl<'p> Target<'p> {
-    /// Reads the path below the base URL. Doubled slashes and one at the end are passed over: some providers join URLs so.
-    pub(super) fn parse(path: &'p str) -> Option<Self> {
+    /// Reads the path below the base URL. Doubled slashes and one at the end are passed over: some providers join URLs so, and some
+    /// write names of endpoints in any case.
+    pub(super) fn parse(path: &'p str, profile: Profile) -> Option<Self> {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        let (first, second, None) = (segments.next()?, segments.next(), segments.next()) else { return None };
-        match (first, second) {
+        let Some(first) = segments.next() else { return Some(Self::Root) };
+        let (second, None) = (segments.next(), segments.next()) else { return None };
+        let is_meant = |name: &&&str| **name == first || (profile.is_lenient() && name.eq_ignore_ascii_case(first));
+        match (*ENDPOINTS.iter().find(is_meant)?, second) {
             ("Users", None) => Some(Self::Collection(ResourceKind::User)),
             (".search", None) => Some(Self::Search(None)),
             ("Users", Some(".search")) => Some(Self::Search(Some(ResourceKind::User))),
@@ -40,6 +50,7 @@ impl<'p> Target<'p> {
             ("Groups", None) => Some(Self::Collection(ResourceKind::Group)),
             ("Groups", Some(".search")) => Some(Self::Search(Some(ResourceKind::Group))),
             ("Groups", Some(id)) => Some(Self::Resource(ResourceKind::Group, id)),
+            ("Bulk", None) => Some(Self::Bulk),
             ("ServiceProviderConfig", None) => Some(Self::ServiceProviderConfig),
             ("ResourceTypes", None) => Some(Self::ResourceTypes),
             ("ResourceTypes", Some(id)) => Some(Self::ResourceType(id)),
@@ -55,8 +66,9 @@ impl<'p> Target<'p> {
         match self {
             Self::Collection(_) => "GET, POST",
             Self::Resource(..) => "GET, PUT, PATCH, DELETE",
-            Self::Search(_) => "POST",
-            Self::ServiceProviderConfig
+            Self::Search(_) | Self::Bulk => "POST",
+            Self::Root
+            | Self::ServiceProviderConfig
             | Self::ResourceTypes
             | Self::ResourceType(_)
             | Self::Schemas
@@ -77,28 +89,41 @@ impl<'p> Target<'p> {
 mod tests {
     use super::*;
 
+    fn parse(path: &str) -> Option<Target<'_>> {
+        Target::parse(path, Profile::Strict)
+    }
+
     #[test]
     fn a_path_names_one_thing_and_doubled_slashes_do_not_matter() {
         for path in ["/Users", "Users/", "//Users", "/Users//"] {
-            assert_eq!(Target::parse(path), Some(Target::Collection(ResourceKind::User)), "{path}");
+            assert_eq!(parse(path), Some(Target::Collection(ResourceKind::User)), "{path}");
         }
-        assert_eq!(Target::parse("/Groups/7"), Some(Target::Resource(ResourceKind::Group, "7")));
-        assert_eq!(Target::parse("/Users/.search"), Some(Target::Search(Some(ResourceKind::User))));
-        assert_eq!(Target::parse("/.search"), Some(Target::Search(None)));
-        assert_eq!(Target::parse("/Schemas/urn:x:y"), Some(Target::Schema("urn:x:y")));
+        assert_eq!((parse(""), parse("//")), (Some(Target::Root), Some(Target::Root)));
+        assert_eq!(parse("/Groups/7"), Some(Target::Resource(ResourceKind::Group, "7")));
+        assert_eq!(parse("/Users/.search"), Some(Target::Search(Some(ResourceKind::User))));
+        assert_eq!(parse("/.search"), Some(Target::Search(None)));
+        assert_eq!(parse("/Bulk"), Some(Target::Bulk));
+        assert_eq!(parse("/Schemas/urn:x:y"), Some(Target::Schema("urn:x:y")));
     }
 
     #[test]
     fn s30_other_spellings_name_nothing() {
-        for path in ["", "/", "/users", "/%55sers", "/Users/..%2fGroups/x", "/Users/a/b", "/Users;x", "/Users/a/../b"] {
-            let named = Target::parse(path);
+        for path in ["/users", "/%55sers", "/Users/..%2fGroups/x", "/Users/a/b", "/Users;x", "/Users/a/../b"] {
+            let named = parse(path);
             assert!(matches!(named, None | Some(Target::Resource(_, "..%2fGroups"))), "{path} {named:?}");
         }
     }
 
     #[test]
+    fn the_case_of_an_endpoint_is_forgiven_where_dialects_are() {
+        assert_eq!(Target::parse("/users", Profile::Lenient), Some(Target::Collection(ResourceKind::User)));
+        assert_eq!(Target::parse("/GROUPS/A", Profile::Lenient), Some(Target::Resource(ResourceKind::Group, "A")));
+        assert_eq!(parse("/users"), None);
+    }
+
+    #[test]
     fn a_wrong_method_is_told_the_right_ones() {
-        let target = Target::parse("/Users").unwrap();
+        let target = parse("/Users").unwrap();
 
         assert_eq!(target.check(&Method::HEAD), Ok(()));
         assert_eq!(target.check(&Method::DELETE), Err(ScimError::MethodNotAllowed("GET, POST")));

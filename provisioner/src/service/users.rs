@@ -29,10 +29,25 @@ use crate::scim::{
 
 impl ScimService {
     /// RFC 7644, section 3.3.
-    pub(super) async fn create_user(&self, caller: &Caller, query: &Query, body: Value) -> Result<Answer, Failure> {
+    pub(super) async fn create_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        id: Option<&str>,
+        body: Value,
+    ) -> Result<Answer, Failure> {
+        let id = id.map_or_else(|| Ok(UserId::new()), user_id)?;
         let read = normalise::user(body, &caller.policy.context(ResourceKind::User), None)?;
+        caller.line.external_id(read.external_id.as_deref());
+        caller.line.notes(&read.notes);
+        let user_name = read.user_name.clone();
         let new = NewUser { profile: user_profile(read), origin: Origin::Provisioned, login_method: LoginMethod::Sso };
-        let user = self.store.create_user(&caller.workspace.id, new, &caller.actor()).await?;
+        let created = self.store.create_user_as(&caller.workspace.id, id, new, &caller.actor()).await;
+        let user = match created {
+            Ok(user) => user,
+            Err(error) => return Err(self.not_created(caller, user_name, error).await),
+        };
+        caller.line.about(user.id.as_str());
         // Nobody can have put a user into a group whose id did not exist.
         let (body, etag, location) = self.show_user_in(caller, query, &user, &[]);
         Ok(Answer::Created { body, etag, location })
@@ -63,11 +78,15 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        self.change_user(caller, query, id, |user, document| {
-            wanted.permit(user.version)?;
-            normalise::user(body, &caller.policy.context(ResourceKind::User), Some(Current { id: user.id.as_str(), document }))
-        })
-        .await
+        let user = self
+            .change_user(caller, id, |user, document| {
+                wanted.permit(user.version)?;
+                let current = Current { id: user.id.as_str(), document };
+                normalise::user(body.clone(), &caller.policy.context(ResourceKind::User), Some(current))
+            })
+            .await?;
+        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        Ok(Answer::Resource { body, etag, location })
     }
 
     /// RFC 7644, section 3.5.2.
@@ -80,12 +99,20 @@ impl ScimService {
         body: Value,
     ) -> Result<Answer, Failure> {
         let request = PatchRequest::parse(body, caller.policy.profile())?;
-        self.change_user(caller, query, id, |user, document| {
-            wanted.permit(user.version)?;
-            let current = Current { id: user.id.as_str(), document };
-            Ok(patch::user(request, &caller.policy.context(ResourceKind::User), current)?.user)
-        })
-        .await
+        // In Entra's dialect a change is answered without the user, as Microsoft's own collection asserts, unless a document is asked for.
+        let is_brief = request.is_capitalised() && query.takes_anything && query.attributes.is_none();
+        let user = self
+            .change_user(caller, id, |user, document| {
+                wanted.permit(user.version)?;
+                let current = Current { id: user.id.as_str(), document };
+                Ok(patch::user(request.clone(), &caller.policy.context(ResourceKind::User), current)?.user)
+            })
+            .await?;
+        if is_brief {
+            return Ok(Answer::Done { etag: Some(user_envelope(&user, "").etag()) });
+        }
+        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        Ok(Answer::Resource { body, etag, location })
     }
 
     /// RFC 7644, section 3.6.
@@ -93,7 +120,7 @@ impl ScimService {
         let (workspace, permit) = (&caller.workspace.id, |user: &User| wanted.permit(user.version));
         match self.store.delete_user_if(workspace, &user_id(id)?, &caller.actor(), permit).await? {
             Deletion::Now(settlement) => {
-                self.road.settle(workspace, settlement).await?;
+                self.barrier.settle(workspace, settlement).await?;
                 Ok(Answer::Done { etag: None })
             }
             Deletion::Before(_) | Deletion::Never => Err(ScimError::NotFound.into()),
@@ -104,16 +131,22 @@ impl ScimService {
     async fn change_user(
         &self,
         caller: &Caller,
-        query: &Query,
         id: &str,
-        edit: impl FnOnce(&User, &Document) -> Result<normalise::User, ScimError>,
-    ) -> Result<Answer, Failure> {
+        edit: impl Fn(&User, &Document) -> Result<normalise::User, ScimError>,
+    ) -> Result<User, Failure> {
         let workspace = &caller.workspace.id;
-        let edit = |user: &User| edit(user, &user_document(&user.profile)).map(user_profile);
+        let edit = |user: &User| {
+            caller.line.was_at(user.version);
+            let before = user_document(&user.profile);
+            let read = edit(user, &before)?;
+            caller.line.user(&before, &read.document);
+            caller.line.notes(&read.notes);
+            Ok(user_profile(read))
+        };
         let (user, settlement) = self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
-        self.road.settle(workspace, settlement).await?;
-        let (body, etag, location) = self.show_user(caller, query, &user).await?;
-        Ok(Answer::Resource { body, etag, location })
+        caller.line.is_at(user.version);
+        self.barrier.settle(workspace, settlement).await?;
+        Ok(user)
     }
 
     async fn show_user(&self, caller: &Caller, query: &Query, user: &User) -> Result<(Document, String, String), Failure> {
@@ -170,7 +203,12 @@ impl Source for Users<'_> {
     type Id = UserId;
     type Match = UserMatch;
 
+    const KIND: ResourceKind = ResourceKind::User;
     const ROWS: &'static str = "groups";
+
+    fn schema(&self) -> &ResourceSchema {
+        self.schema
+    }
 
     fn id(record: &User) -> UserId {
         record.id.clone()
@@ -203,8 +241,8 @@ impl Source for Users<'_> {
         self.store.count_users(self.workspace).await
     }
 
-    async fn assemble(&self, users: Vec<User>, with_rows: bool) -> Result<Vec<Document>, StoreError> {
-        let mut groups = if with_rows { self.groups_of(&users).await? } else { HashMap::new() };
+    async fn assemble(&self, users: &[User], with_rows: bool) -> Result<Vec<Document>, StoreError> {
+        let mut groups = if with_rows { self.groups_of(users).await? } else { HashMap::new() };
         let whole = |user: &User| {
             let own = groups.remove(user.id.as_str()).unwrap_or_default();
             whole_user(user, self.schema, &self.base_url, &own)

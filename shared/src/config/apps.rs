@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use url::Url;
 
 use super::{error::Origin, reader::Section, values::HostName};
-use crate::id::WorkspaceId;
+use crate::{
+    id::WorkspaceId,
+    model::{access::AccessName, attribute::AttributePath},
+};
 
 /// One of `[[apps]]`.
 #[derive(Debug, Clone)]
@@ -21,7 +24,16 @@ pub struct App {
     /// The audience of the identity JWT; without one the app gets none.
     pub audience: Option<String>,
     /// The attributes of a person that the identity JWT carries besides.
-    pub claims: Vec<String>,
+    pub claims: Vec<Claim>,
+}
+
+/// An attribute that an app is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// How the identity JWT calls it.
+    pub name: String,
+    /// Where it stands in the directory's record.
+    pub path: AttributePath,
 }
 
 /// Claims that the identity JWT always has: an attribute of that name must not take their place.
@@ -40,9 +52,9 @@ fn read_app(section: &mut Section<'_>, owners: &mut HashMap<HostName, Origin>) -
     let hosts = section.list_with_origin::<HostName>("hosts");
     let upstream = section.get("upstream");
     let workspaces = section.list_with_origin::<WorkspaceId>("workspaces");
-    let roles = section.list("roles").unwrap_or_default();
+    let roles: Vec<AccessName> = section.list("roles").unwrap_or_default();
     let audience = section.get("audience");
-    let claims = section.list_with_origin::<String>("claims");
+    let claims = read_claims(section);
     match &hosts {
         Some((hosts, origin)) if hosts.is_empty() => section.invalid("hosts", origin.clone(), "names no host".to_owned()),
         Some((hosts, origin)) => {
@@ -64,17 +76,32 @@ fn read_app(section: &mut Section<'_>, owners: &mut HashMap<HostName, Origin>) -
         let reason = "is empty, which would let nobody in; leave it out to let in every workspace".to_owned();
         section.invalid("workspaces", origin.clone(), reason);
     }
-    if let Some((claims, origin)) = &claims
-        && let Some(own) = claims.iter().find(|claim| OWN_CLAIMS.contains(&claim.as_str()))
-    {
-        section.invalid("claims", origin.clone(), format!("has \"{own}\", which the identity JWT sets itself"));
-    }
     Some(App {
         hosts: hosts?.0,
         upstream,
         workspaces: workspaces.map(|(workspaces, _)| workspaces),
-        roles,
+        roles: roles.into_iter().map(String::from).collect(),
         audience,
-        claims: claims.map_or_else(Vec::new, |(claims, _)| claims),
+        claims,
     })
+}
+
+/// Without a name of its own a claim is called as the attribute is: `folders` of `urn:…:folders`.
+fn read_claims(section: &mut Section<'_>) -> Vec<Claim> {
+    let Some((read, origin)) = section.named::<AttributePath>("claims") else { return Vec::new() };
+    let claim =
+        |(name, path): (Option<String>, AttributePath)| Claim { name: name.unwrap_or_else(|| path.name().to_owned()), path };
+    let claims: Vec<Claim> = read.into_iter().map(claim).collect();
+    for (index, Claim { name, path }) in claims.iter().enumerate() {
+        if OWN_CLAIMS.contains(&name.as_str()) {
+            let reason =
+                format!("has \"{name}\", which the identity JWT sets itself; give it another name: {{ other = \"{path}\" }}");
+            section.invalid("claims", origin.clone(), reason);
+        }
+        if claims.iter().take(index).any(|earlier| earlier.name == *name) {
+            let reason = format!("has two claims called \"{name}\"; give them names: {{ other = \"{path}\" }}");
+            section.invalid("claims", origin.clone(), reason);
+        }
+    }
+    claims
 }

@@ -26,7 +26,7 @@ use std::{
 };
 
 pub use self::{
-    apps::App,
+    apps::{App, Claim},
     database::{Database, Engine},
     dns::Dns,
     error::{ConfigError, Origin, Problem},

@@ -14,6 +14,9 @@ use super::{
     values::Setting,
 };
 
+/// A value, and its name where it has one.
+pub(super) type Named<T> = (Option<String>, T);
+
 /// A section being read. Call `finish` once every key has been asked for.
 pub(super) struct Section<'a> {
     name: String,
@@ -112,6 +115,21 @@ impl<'a> Section<'a> {
         let parsed: Vec<T> =
             items.into_iter().enumerate().filter_map(|(index, item)| self.parse(format!("{name}[{index}]"), item)).collect();
         (parsed.len() == count).then_some(parsed)
+    }
+
+    /// Reads values that may have names, and where they were written: a list, or a section of `name = value`.
+    pub(super) fn named<T: Setting>(&mut self, key: &'static str) -> Option<(Vec<Named<T>>, Origin)> {
+        let origin = self.entries.get(key).map(|entry| entry.origin.clone())?;
+        if !matches!(self.entries.get(key), Some(Entry { value: Value::Table(_), .. })) {
+            return Some((self.list(key)?.into_iter().map(|value| (None, value)).collect(), origin));
+        }
+        let Some(Entry { value: Value::Table(entries), .. }) = self.take(key) else { return None };
+        let (name, count) = (self.full(key), entries.len());
+        let parsed: Vec<_> = entries
+            .into_iter()
+            .filter_map(|(own, entry)| Some((Some(own.clone()), self.parse(format!("{name}.{own}"), entry)?)))
+            .collect();
+        (parsed.len() == count).then_some((parsed, origin))
     }
 
     /// Reads a list and where it was written, for rules about its items.

@@ -49,6 +49,8 @@ fn nothing_but_defaults_is_a_configuration() {
     assert_eq!(config.gateway.ops_listen.to_string(), "127.0.0.1:8081");
     assert_eq!(config.provisioner.listen.to_string(), "127.0.0.1:8090");
     assert_eq!(config.provisioner.ops_listen.to_string(), "127.0.0.1:8091");
+    assert_eq!(config.provisioner.requests_per_second.get(), 5_000);
+    assert_eq!(config.provisioner.log_retention, Duration::from_hours(30 * 24));
     assert_eq!(config.revocation.lease, Duration::from_secs(10));
     assert_eq!(config.gateway.sessions, SessionLimits { idle: Duration::from_hours(12), absolute: Duration::from_hours(24) });
     assert!(config.outbound.allow_http_hosts.is_empty() && config.outbound.allow_networks.is_empty());
@@ -80,6 +82,9 @@ fn every_key_is_read_from_the_file() {
             listen = "0.0.0.0:90"
             ops_listen = "0.0.0.0:91"
             public_url = "https://scim.example.com"
+            trusted_proxies = ["10.1.0.0/16"]
+            requests_per_second = 25
+            log_retention = "7d"
             [keys]
             master_key = "{MASTER_KEY}"
             [outbound]
@@ -121,6 +126,9 @@ fn every_key_is_read_from_the_file() {
     let provisioner = config.require_provisioner().unwrap();
     assert_eq!(provisioner.public_url.origin(), "https://scim.example.com");
     assert_eq!((provisioner.listen.port(), provisioner.ops_listen.port()), (90, 91));
+    assert_eq!(config.provisioner.trusted_proxies, Some(vec!["10.1.0.0/16".parse().unwrap()]));
+    assert_eq!(config.provisioner.requests_per_second.get(), 25);
+    assert_eq!(config.provisioner.log_retention, Duration::from_hours(7 * 24));
     let sealed = config.require_keys().unwrap().sealer.seal("p", b"x").unwrap();
     assert_eq!(config.require_keys().unwrap().sealer.open("p", &sealed).unwrap(), b"x");
     assert_eq!(config.outbound.allow_http_hosts.iter().map(HostName::as_str).collect::<Vec<_>>(), ["localhost", "127.0.0.1"]);
@@ -134,7 +142,26 @@ fn every_key_is_read_from_the_file() {
     assert_eq!(app.upstream.as_ref().unwrap().as_str(), "http://127.0.0.1:3000/");
     assert_eq!(app.workspaces.as_ref().unwrap()[0].as_str(), "acme");
     assert_eq!((app.roles.as_slice(), app.audience.as_deref()), (["admin".to_owned()].as_slice(), Some("app")));
-    assert_eq!(app.claims, ["userType"]);
+    assert_eq!(app.claims, [Claim { name: "userType".into(), path: "userType".parse().unwrap() }]);
+}
+
+#[test]
+fn claims_are_called_by_their_own_names_or_by_given_ones() {
+    let claims = |line: &str| {
+        let config = load(&format!("[[apps]]\nhosts = [\"a.b\"]\nclaims = {line}"), &[]).unwrap();
+        let of = |claim: &Claim| (claim.name.clone(), claim.path.to_string());
+        config.apps[0].claims.iter().map(of).collect::<Vec<_>>()
+    };
+    let pair = |name: &str, path: &str| (name.to_owned(), path.to_owned());
+
+    assert_eq!(
+        claims("[\"name.givenName\", \"urn:a:2.0:X:folders\"]"),
+        [pair("givenName", "name.givenName"), pair("folders", "urn:a:2.0:X:folders")]
+    );
+    assert_eq!(
+        claims("{ role = \"roles\", meta = \"urn:a:Metadata\" }"),
+        [pair("meta", "urn:a:Metadata"), pair("role", "roles")]
+    );
 }
 
 #[test]
@@ -248,6 +275,8 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("[apps]\nhosts = []", "write each as [[apps]]"),
         ("[revocation]\nlease = \"2s\"", "`revocation.lease` (lockstep.toml, line 2) is \"2s\": must be between 3s and 45s"),
         ("[revocation]\nlease = \"46s\"", "must be between 3s and 45s"),
+        ("[provisioner]\nrequests_per_second = 24", "must be at least 25, which identity providers are promised"),
+        ("[provisioner]\nlog_retention = \"59m\"", "is \"59m\": must be at least 1h"),
         ("[revocation]\nlease = 10", "expected a whole number and a unit"),
         ("[gateway]\nsessions.idle = \"25h\"", "must not be longer than gateway.sessions.absolute, which is 1d"),
         ("[gateway]\nsessions.absolute = \"0s\"", "must be longer than nothing"),
@@ -269,6 +298,10 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
         ("[[apps]]\nhosts = [\"a.b\"]\nworkspaces = []", "would let nobody in"),
         ("[[apps]]\nhosts = [\"a.b\"]\nworkspaces = [\"A_b\"]", "expected a workspace id"),
         ("[[apps]]\nhosts = [\"a.b\"]\nclaims = [\"sub\"]", "which the identity JWT sets itself"),
+        ("[[apps]]\nhosts = [\"a.b\"]\nclaims = { exp = \"userType\" }", "which the identity JWT sets itself"),
+        ("[[apps]]\nhosts = [\"a.b\"]\nclaims = [\"urn:a:b:x\", \"urn:a:c:x\"]", "has two claims called \"x\""),
+        ("[[apps]]\nhosts = [\"a.b\"]\nclaims = [\"emails[0]\"]", "expected an attribute"),
+        ("[[apps]]\nhosts = [\"a.b\"]\nroles = [\"a,b\"]", "expected the name of a role"),
         (
             "[[apps]]\nhosts = [\"a.b\"]\n[[apps]]\nhosts = [\"A.b\"]",
             "`apps[1].hosts` (lockstep.toml, line 4) has a.b, which is already given (lockstep.toml, line 2)",

@@ -10,6 +10,8 @@ use std::{
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::model::{access::AccessName, attribute::AttributePath};
+
 /// What can be read from the text of a setting. The error says what was expected.
 pub(super) trait Setting: Sized {
     /// Parses the text.
@@ -229,6 +231,18 @@ impl Setting for NameServer {
             .or_else(|_| text.parse::<SocketAddr>())
             .map(Self)
             .map_err(|_| "expected the IP address of a name server, such as \"9.9.9.9\" or \"127.0.0.1:5353\"")
+    }
+}
+
+impl Setting for AccessName {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        text.parse().map_err(|_| "expected the name of a role: a letter or digit, then letters, digits, spaces and ._:/-")
+    }
+}
+
+impl Setting for AttributePath {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        text.parse().map_err(|_| "expected an attribute, such as \"userType\", \"name.givenName\" or \"urn:…:folders\"")
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Group {
 pub struct Member {
     /// A user's or a group's id. It may name nobody yet: a provider may send a membership before the person.
     pub id: String,
-    /// The person's or group's name; `None` while the id names nobody.
+    /// What the provider called it when it was added, else the person's or group's name; `None` while the id names nobody.
     pub display: Option<String>,
     /// Whether it is a group within the group.
     pub is_group: bool,
@@ -53,10 +53,23 @@ pub struct Member {
 /// One step of a change of membership; steps are carried out in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberChange {
+    /// What the provider calls members (id, name) that a later step adds. It changes nothing by itself.
+    Name(Vec<(String, String)>),
     /// These are members from now on.
     Add(Vec<String>),
     /// These are no members from now on; whoever was none stays none.
     Remove(Vec<String>),
     /// Exactly these are members from now on.
     Replace(Vec<String>),
+}
+
+impl MemberChange {
+    /// Whether somebody who is a member may be none afterwards.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::Name(_) | Self::Add(_) => false,
+            Self::Remove(_) | Self::Replace(_) => true,
+        }
+    }
 }

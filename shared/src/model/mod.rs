@@ -1,8 +1,13 @@
 //! The records and their pure rules; nothing here touches a database, a socket or a clock.
 
+pub mod access;
+pub mod attribute;
 pub mod audit;
 pub mod connection;
 pub mod group;
+pub mod guard;
+pub mod oauth_client;
+pub mod provisioning;
 pub mod revocation;
 pub mod session;
 pub mod text;

@@ -1,9 +1,15 @@
 //! The user: a person in one workspace, as the directory describes them, and what of that the product's apps get to see.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::words;
+use super::{
+    access::{Access, AccessName},
+    attribute::AttributePath,
+    words,
+};
 use crate::{
     clock::Timestamp,
     id::{UserId, WorkspaceId},
@@ -32,11 +38,11 @@ words! {
 
 /// What the caller says of a user; the store adds the rest. `attributes` is the SCIM resource in its canonical form without
 /// `id`, `meta`, `schemas`, `groups`, `password`, `userName`, `externalId` and `active`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Unique in the workspace, without regard to case.
     pub user_name: String,
-    /// The provider's own name of the person: opaque, unique in the workspace.
+    /// The provider's own name of the person: opaque, and not always unique.
     pub external_id: Option<String>,
     /// Whether the person may have access at all.
     pub active: bool,
@@ -127,6 +133,9 @@ pub struct Person {
     pub roles: Vec<String>,
     /// The teams that the mapping derives from the groups, sorted.
     pub teams: Vec<String>,
+    /// Further attributes, by the path under which an app of the configuration asks for them; null where the person has none.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub claims: Map<String, Value>,
 }
 
 impl Person {
@@ -141,7 +150,22 @@ impl Person {
             groups,
             roles: Vec::new(),
             teams: Vec::new(),
+            claims: Map::new(),
         }
+    }
+
+    /// The person with these roles and teams.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        let texts = |names: BTreeSet<AccessName>| names.into_iter().map(String::from).collect();
+        Self { roles: texts(access.roles), teams: texts(access.teams), ..self }
+    }
+
+    /// The person with the attributes that apps ask for.
+    #[must_use]
+    pub fn with_claims<'p>(self, paths: impl IntoIterator<Item = &'p AttributePath>, profile: &Profile) -> Self {
+        let claim = |path: &AttributePath| (path.to_string(), path.of(profile).unwrap_or(Value::Null));
+        Self { claims: paths.into_iter().map(claim).collect(), ..self }
     }
 }
 
@@ -176,5 +200,25 @@ mod tests {
             "Barbara Jensen"
         );
         assert_eq!(profile(&serde_json::json!({"displayName":" "})).display_name(), "Babs@acme.com");
+    }
+
+    #[test]
+    fn a_person_of_before_there_were_claims_reads_and_one_without_any_is_written_as_then() {
+        let before = r#"{"user_name":"a","email":"","display_name":"A","groups":["g"],"roles":[],"teams":[]}"#;
+
+        let person: Person = serde_json::from_str(before).unwrap();
+
+        assert_eq!((person.groups.as_slice(), person.claims.len()), (["g".to_owned()].as_slice(), 0));
+        assert_eq!(serde_json::to_string(&person).unwrap(), before);
+    }
+
+    #[test]
+    fn a_person_carries_what_is_asked_for_and_null_for_what_is_not_there() {
+        let profile = profile(&serde_json::json!({ "userType": "Premium", "title": "CEO" }));
+        let paths: Vec<AttributePath> = ["userType", "nickName"].iter().map(|path| path.parse().unwrap()).collect();
+
+        let person = Person::of(&profile, Vec::new()).with_claims(&paths, &profile);
+
+        assert_eq!(Value::Object(person.claims), serde_json::json!({ "userType": "Premium", "nickName": null }));
     }
 }

@@ -9,6 +9,12 @@ pub enum StoreError {
     /// No such record in this workspace, or none of those that the record belongs to.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The mass-change guard holds the change until an admin approves it; nothing of it was written.
+    #[error("the change is part of a mass removal and is held")]
+    Held(crate::model::guard::Excess),
+    /// The person was invited and is not the provider's to change; nothing was written.
+    #[error(transparent)]
+    NotAdopted(#[from] super::NotAdopted),
     /// The database cannot be used now, or the outcome of a commit is unknown. Nothing may be taken for granted.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
@@ -81,7 +87,6 @@ impl StoreError {
 /// The unique values, by the PostgreSQL index that guards them and by the column that SQLite names.
 const UNIQUE: &[(&str, &str, &str)] = &[
     ("users_user_name", "users.user_name_key", "userName"),
-    ("users_external_id", "users.external_id", "externalId"),
     ("groups_display_name", "groups.display_name_key", "displayName"),
     ("groups_external_id", "groups.external_id", "externalId"),
     ("connections_by_id", "connections.id", "the connection id"),

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 
 use super::{
-    Settlement, Store, StoreError,
+    Settlement, Store, StoreError, access,
     error::EditError,
+    guard::{self, Loss},
     members,
     row::{Columns, to_json},
     tx::Tx,
@@ -99,11 +100,23 @@ impl Store {
         member_ids: Vec<String>,
         actor: &Actor,
     ) -> Result<(Group, Settlement), StoreError> {
+        self.create_group_as(workspace, GroupId::new(), profile, &[MemberChange::Add(member_ids)], actor).await
+    }
+
+    /// The same by steps, under an id that was made beforehand, so that others could refer to it.
+    pub async fn create_group_as(
+        &self,
+        workspace: &WorkspaceId,
+        id: GroupId,
+        profile: GroupProfile,
+        members: &[MemberChange],
+        actor: &Actor,
+    ) -> Result<(Group, Settlement), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now();
         let mut group = Group {
             workspace: workspace.clone(),
-            id: GroupId::new(),
+            id,
             profile,
             version: 1,
             changed_seq: Seq::default(),
@@ -120,7 +133,7 @@ impl Store {
             .bind(now.0)
             .execute(tx.on())
             .await?;
-        let touched = members::change(&mut tx, workspace, &group.id, &[MemberChange::Add(member_ids)]).await?;
+        let touched = members::change(&mut tx, workspace, &group.id, members).await?;
         tx.audit(workspace, actor, "group.created", group.id.as_str(), &json!({ "members": touched.len() })).await?;
         let settlement = append_changed(&mut tx, workspace, touched, "group.created").await?;
         note_changed(&mut tx, &mut group, &settlement).await?;
@@ -201,6 +214,10 @@ impl Store {
         write(&mut tx, &after).await?;
         let detail = json!({ "memberships_changed": touched.len() });
         tx.audit(workspace, actor, "group.changed", id.as_str(), &detail).await?;
+        access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.changed").await?;
+        if steps.iter().any(MemberChange::takes_away) {
+            guard::pass(&mut tx, workspace, actor, Loss::Group(id, &touched)).await?;
+        }
         if before.profile.display_name != after.profile.display_name {
             touched.extend(members::all(&mut tx, workspace, id).await?);
         }
@@ -247,6 +264,8 @@ impl Store {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
         tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
+        access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.deleted").await?;
+        guard::pass(&mut tx, workspace, actor, Loss::Group(id, &touched)).await?;
         let now = tx.now().0;
         let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?.or_earlier(before.changed_seq);
         sqlx::query(BURY)

@@ -21,6 +21,8 @@ words! {
         Bus = "bus",
         /// Signatures of identity JWTs.
         IdentityJwt = "identity-jwt",
+        /// Cursors of walks through lists.
+        ScimCursor = "scim-cursor",
     }
 }
 

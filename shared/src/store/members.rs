@@ -1,6 +1,9 @@
 //! Group membership as rows: adding or removing costs what is added or removed, never the size of the group.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use sqlx::AssertSqlSafe;
 
@@ -11,7 +14,7 @@ use crate::{
 };
 
 const OF_GROUP: &str = "
-    SELECT m.member_id, u.user_name, g.display_name FROM group_members m
+    SELECT m.member_id, m.display, u.user_name, g.display_name FROM group_members m
     LEFT JOIN users u ON u.workspace_id = m.workspace_id AND u.id = m.member_id
     LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
     WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
@@ -24,16 +27,16 @@ const OF_USERS: &str = "
 /// Rows in one statement. 128 keeps well under the parameter limits of both engines.
 const BATCH: usize = 128;
 
-/// `INSERT … VALUES ($1, $2, $3), ($1, $2, $4), …`: built once, out of constants alone.
+/// `INSERT … VALUES ($1, $2, $3, $4), ($1, $2, $5, $6), …`: built once, out of constants alone.
 static INSERT_BATCH: LazyLock<String> = LazyLock::new(|| insert_text(BATCH));
 static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_text(1));
 static DELETE_BATCH: LazyLock<String> = LazyLock::new(|| delete_text(BATCH));
 static DELETE_ONE: LazyLock<String> = LazyLock::new(|| delete_text(1));
 
 fn insert_text(rows: usize) -> String {
-    let values: Vec<String> = (0..rows).map(|row| format!("($1, $2, ${})", row + 3)).collect();
+    let values: Vec<String> = (0..rows).map(|row| format!("($1, $2, ${}, ${})", 2 * row + 3, 2 * row + 4)).collect();
     format!(
-        "INSERT INTO group_members (workspace_id, group_id, member_id) VALUES {}
+        "INSERT INTO group_members (workspace_id, group_id, member_id, display) VALUES {}
          ON CONFLICT (workspace_id, group_id, member_id) DO NOTHING RETURNING member_id",
         values.join(", ")
     )
@@ -79,7 +82,7 @@ impl Store {
                 let is_group = group_name.is_some();
                 Ok(Member {
                     id: columns.text("member_id")?,
-                    display: group_name.or(columns.optional_text("user_name")?),
+                    display: columns.optional_text("display")?.or(group_name).or(columns.optional_text("user_name")?),
                     is_group,
                 })
             })
@@ -99,13 +102,12 @@ impl Store {
         first: &UserId,
         last: &UserId,
     ) -> Result<Vec<(String, GroupRef)>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        groups_between(&mut connection, workspace, first, last).await
+        groups_between(&self.pool, workspace, first, last).await
     }
 }
 
 pub(super) async fn groups_between(
-    on: &mut sqlx::AnyConnection,
+    on: impl sqlx::AnyExecutor<'_>,
     workspace: &WorkspaceId,
     first: &UserId,
     last: &UserId,
@@ -126,17 +128,21 @@ pub(super) async fn change(
     group: &GroupId,
     changes: &[MemberChange],
 ) -> Result<HashSet<String>, StoreError> {
-    let mut touched = HashSet::new();
+    let (mut touched, mut names) = (HashSet::new(), Names::new());
     for step in changes {
         let moved = match step {
-            MemberChange::Add(ids) => rows(tx, workspace, group, ids, &INSERT_BATCH, &INSERT_ONE).await?,
-            MemberChange::Remove(ids) => rows(tx, workspace, group, ids, &DELETE_BATCH, &DELETE_ONE).await?,
+            MemberChange::Name(called) => {
+                names.extend(called.iter().map(|(id, name)| (id.as_str(), name.as_str())));
+                continue;
+            }
+            MemberChange::Add(ids) => rows(tx, workspace, group, ids, Rows::Added(&names)).await?,
+            MemberChange::Remove(ids) => rows(tx, workspace, group, ids, Rows::Gone).await?,
             MemberChange::Replace(ids) => {
                 let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
                 let gone: Vec<String> =
                     all(tx, workspace, group).await?.into_iter().filter(|id| !wanted.contains(id.as_str())).collect();
-                let mut moved = rows(tx, workspace, group, &gone, &DELETE_BATCH, &DELETE_ONE).await?;
-                moved.extend(rows(tx, workspace, group, ids, &INSERT_BATCH, &INSERT_ONE).await?);
+                let mut moved = rows(tx, workspace, group, &gone, Rows::Gone).await?;
+                moved.extend(rows(tx, workspace, group, ids, Rows::Added(&names)).await?);
                 moved
             }
         };
@@ -156,13 +162,38 @@ pub(super) async fn all(tx: &mut Tx, workspace: &WorkspaceId, group: &GroupId) -
     rows.iter().map(|row| Columns::of(row, "member").text("member_id")).collect()
 }
 
+/// What the provider calls members.
+type Names<'n> = HashMap<&'n str, &'n str>;
+
+/// What is to become of rows.
+#[derive(Clone, Copy)]
+enum Rows<'n> {
+    Added(&'n Names<'n>),
+    Gone,
+}
+
+impl Rows<'_> {
+    fn batch(self) -> &'static str {
+        match self {
+            Self::Added(_) => &INSERT_BATCH,
+            Self::Gone => &DELETE_BATCH,
+        }
+    }
+
+    fn one(self) -> &'static str {
+        match self {
+            Self::Added(_) => &INSERT_ONE,
+            Self::Gone => &DELETE_ONE,
+        }
+    }
+}
+
 async fn rows(
     tx: &mut Tx,
     workspace: &WorkspaceId,
     group: &GroupId,
     ids: &[String],
-    batch: &'static str,
-    one: &'static str,
+    what: Rows<'_>,
 ) -> Result<Vec<String>, StoreError> {
     // Once each and in one order: repeated rows cannot meet in one statement, and two requests cannot lock each other out.
     let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -171,10 +202,10 @@ async fn rows(
     let mut moved = Vec::new();
     let mut batches = ids.chunks_exact(BATCH);
     for chunk in &mut batches {
-        moved.extend(run(tx, workspace, group, chunk, batch).await?);
+        moved.extend(run(tx, workspace, group, chunk, what, what.batch()).await?);
     }
     for id in batches.remainder() {
-        moved.extend(run(tx, workspace, group, std::slice::from_ref(id), one).await?);
+        moved.extend(run(tx, workspace, group, std::slice::from_ref(id), what, what.one()).await?);
     }
     Ok(moved)
 }
@@ -184,11 +215,15 @@ async fn run(
     workspace: &WorkspaceId,
     group: &GroupId,
     ids: &[&str],
+    what: Rows<'_>,
     text: &'static str,
 ) -> Result<Vec<String>, StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(text)).bind(workspace.as_str()).bind(group.as_str());
     for id in ids {
         query = query.bind(*id);
+        if let Rows::Added(names) = what {
+            query = query.bind(names.get(id).copied());
+        }
     }
     let rows = query.fetch_all(tx.on()).await?;
     rows.iter().map(|row| Columns::of(row, "member").text("member_id")).collect()

@@ -6,13 +6,17 @@ use std::{
 };
 
 use sqlx::{
-    AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _,
+    Executor as _, SqlSafeStr as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use tokio::sync::Semaphore;
 
-use super::{StoreError, tx::Tx};
+use super::{
+    StoreError,
+    pool::{FIT_WITHIN, Pool, Transaction, is_fit},
+    tx::Tx,
+};
 use crate::{clock::SharedClock, secret::Sealer};
 
 /// The steps of the schema, in their order; a step that has been released is never edited.
@@ -46,8 +50,6 @@ const POSTGRES_SETTINGS: &str = "
 const MIGRATION_ATTEMPTS: u32 = 50;
 /// How long it rests in between.
 const MIGRATION_REST: Duration = Duration::from_millis(100);
-/// How long a connection may take to say that it is fit to be used again.
-const FIT_WITHIN: Duration = Duration::from_secs(1);
 const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
 
 /// Which database it is. Only opening, beginning and the collation differ.
@@ -92,7 +94,7 @@ pub enum SchemaState {
 /// The database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(super) pool: AnyPool,
+    pub(super) pool: Pool,
     pub(super) engine: Engine,
     pub(super) clock: SharedClock,
     pub(super) sealer: Arc<Sealer>,
@@ -120,17 +122,18 @@ impl Store {
         let mut pool = AnyPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
+            .after_release(|connection, _| Box::pin(is_fit(connection)))
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) })
             });
         if engine == Engine::Postgres {
             // The pool's own test has no deadline: a connection to a host that fell silent would be waited for, for minutes.
-            pool = pool
-                .test_before_acquire(false)
-                .before_acquire(|connection, _| Box::pin(is_fit(connection)))
-                .after_release(|connection, _| Box::pin(is_fit(connection)));
+            pool = pool.test_before_acquire(false).before_acquire(|connection, _| Box::pin(is_fit(connection)));
         }
-        let pool = pool.connect_lazy_with(connect);
+        // A file does not fall silent; its writers may have to wait for those of another process.
+        let silence = (engine == Engine::Postgres).then_some(FIT_WITHIN);
+        let pool =
+            Pool::new(pool.connect_lazy_with(connect), options.max_connections, options.acquire_timeout, silence);
         let writer = (engine == Engine::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
     }
@@ -145,9 +148,9 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         if self.engine == Engine::Postgres {
             // Two sessions that create it at once can both miss it and one then fails: that one finds it made.
-            let created = self.pool.execute(sqlx::raw_sql(CREATE_COLLATION)).await;
+            let created = self.pool.sqlx().execute(sqlx::raw_sql(CREATE_COLLATION)).await;
             if created.is_err() {
-                self.pool.execute(sqlx::raw_sql(CREATE_COLLATION)).await?;
+                self.pool.sqlx().execute(sqlx::raw_sql(CREATE_COLLATION)).await?;
             }
         }
         self.run_migrations().await?;
@@ -158,7 +161,7 @@ impl Store {
         let mut left = if self.engine == Engine::Sqlite { MIGRATION_ATTEMPTS } else { 1 };
         loop {
             left -= 1;
-            match MIGRATIONS.run(&self.pool).await {
+            match MIGRATIONS.run(self.pool.sqlx()).await {
                 // Of two programs that start together one fails, and then finds the other's work done.
                 Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if left > 0 => {
                     tokio::time::sleep(MIGRATION_REST).await;
@@ -207,24 +210,16 @@ impl Store {
             Engine::Sqlite => "BEGIN IMMEDIATE",
             Engine::Postgres => "BEGIN",
         };
-        Ok(Tx::new(self.pool.begin_with(statement).await?, turn, self.clock.now()))
+        Ok(Tx::new(self.pool.begin(statement).await?, turn, self.clock.now()))
     }
 
     /// Begins a transaction whose reads all see one moment.
-    pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {
+    pub(super) async fn snapshot(&self) -> Result<Transaction, StoreError> {
         let statement = match self.engine {
             Engine::Sqlite => "BEGIN",
             Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        Ok(self.pool.begin_with(statement).await?)
-    }
-}
-
-/// Whether a connection answers in time; one that does not is thrown away.
-async fn is_fit(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(FIT_WITHIN, connection.ping()).await {
-        Ok(answer) => answer.map(|()| true),
-        Err(late) => Err(sqlx::Error::Io(late.into())),
+        Ok(self.pool.begin(statement).await?)
     }
 }
 
@@ -251,7 +246,7 @@ mod tests {
         let store = Store::open(&options, TestClock::new(), Sealer::new(vec![Key::from_bytes([1; 32])]).unwrap()).unwrap();
 
         // Held at once, so that they are two.
-        for mut connection in [store.pool.acquire().await.unwrap(), store.pool.acquire().await.unwrap()] {
+        for mut connection in [store.pool.sqlx().acquire().await.unwrap(), store.pool.sqlx().acquire().await.unwrap()] {
             let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
             let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
             let references: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await.unwrap();

@@ -72,12 +72,13 @@ impl Store {
         }
         let found = Self::users_matching_on(tx.on(), workspace, &UserMatch::UserName(email.to_owned())).await?;
         let user = match found.into_iter().next() {
-            Some(user) if user.login_method == LoginMethod::Sso => {
-                return Err(StoreError::Conflict("userName (by a person who signs in by SSO)"));
-            }
+            // Under the person's lock: they may be adopted into the directory at this moment.
             Some(user) => users::hold(&mut tx, workspace, &user.id).await?.ok_or(StoreError::NotFound("user"))?,
-            None => users::insert(&mut tx, workspace, invited(email)).await?,
+            None => users::insert(&mut tx, workspace, UserId::new(), invited(email)).await?,
         };
+        if user.login_method == LoginMethod::Sso {
+            return Err(StoreError::Conflict("userName (by a person who signs in by SSO)"));
+        }
         let token = secret::random_text()?;
         let (now, expires_at) = (tx.now().0, tx.now().plus(lifetime).0);
         sqlx::query(INVITE)
@@ -177,7 +178,7 @@ async fn admit_by_password(tx: &mut super::tx::Tx, account: &PasswordAccount) ->
     if stored.as_ref() != Some(&account.hash) {
         return Ok(Err(Refusal::PasswordGone));
     }
-    Ok(Ok(SignedIn { user: user.id, person, fresh, linked_now: false }))
+    Ok(Ok(SignedIn { user: user.id, person, profile: user.profile, fresh, linked_now: false }))
 }
 
 fn invited(email: &str) -> NewUser {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     Store, StoreError,
+    access::mapping_on,
     members::groups_between,
     row::Columns,
     tx::Tx,
@@ -18,7 +19,7 @@ use crate::{
         revocation::{Head, Seq},
         session::ProviderIdentity,
         text::EmailAddress,
-        user::{LoginMethod, Origin, Person, User},
+        user::{LoginMethod, Origin, Person, Profile, User},
         workspace::{Workspace, WorkspaceState},
     },
 };
@@ -26,6 +27,8 @@ use crate::{
 const LINKED: &str = "
     SELECT user_id FROM links WHERE workspace_id = $1 AND connection_id = $2 AND issuer = $3 AND subject = $4";
 const LINK_OF_USER: &str = "SELECT subject FROM links WHERE workspace_id = $1 AND user_id = $2 AND connection_id = $3";
+const FORMER: &str = "
+    SELECT external_id FROM former_links WHERE workspace_id = $1 AND connection_id = $2 AND issuer = $3 AND subject = $4";
 const ADD_LINK: &str = "
     INSERT INTO links (workspace_id, connection_id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
 
@@ -53,6 +56,9 @@ pub enum Refusal {
     /// The person is linked to another subject of this connection already.
     #[error("the person is linked to another identity of this connection")]
     LinkedToAnother,
+    /// The identity was somebody's who was deleted, and nothing but an address says that it is this person's now.
+    #[error("the identity belonged to somebody who was deleted, and an e-mail address alone does not hand it on")]
+    FormerIdentity,
     /// The person signs in with a password.
     #[error("the person's login method is password")]
     UsesPassword,
@@ -94,10 +100,23 @@ pub struct SignedIn {
     pub user: UserId,
     /// What apps see of them.
     pub person: Person,
+    /// What else the directory says, for apps that ask for more.
+    pub profile: Profile,
     /// How fresh that is.
     pub fresh: Freshness,
     /// Whether this sign-in made the link.
     pub linked_now: bool,
+}
+
+/// Somebody who is signed in, as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What apps see of them.
+    pub person: Person,
+    /// What else the directory says, for apps that ask for more.
+    pub profile: Profile,
+    /// How fresh that is.
+    pub fresh: Freshness,
 }
 
 impl Store {
@@ -140,12 +159,13 @@ impl Store {
         method: LoginMethod,
         workspace: &WorkspaceId,
         id: &UserId,
-    ) -> Result<Option<(Person, Freshness)>, StoreError> {
+    ) -> Result<Option<Reading>, StoreError> {
         let may_stay = |seen: &Seen| match method {
             LoginMethod::Sso => seen.user.login_method == LoginMethod::Sso,
             LoginMethod::Password => may_use_password(&seen.workspace, &seen.user, &seen.person),
         };
-        Ok(self.seen(workspace, id).await?.filter(may_stay).map(|seen| (seen.person, seen.fresh)))
+        let seen = self.seen(workspace, id).await?.filter(may_stay);
+        Ok(seen.map(|Seen { user, person, fresh, .. }| Reading { person, profile: user.profile, fresh }))
     }
 
     async fn seen(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<Seen>, StoreError> {
@@ -203,7 +223,7 @@ async fn admit_by_sso(
     };
     let mut linked = linked_user(tx, workspace, identity).await?;
     if linked.is_none() {
-        let found = match first_link(tx, workspace, &connection, claims).await? {
+        let found = match first_link(tx, workspace, identity, &connection, claims).await? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -244,7 +264,7 @@ async fn admit(
         }
         add_link(tx, &user.workspace, identity, &user.id, &Actor::user(&user.id)).await?;
     }
-    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, fresh, user: user.id, linked_now }))
+    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, profile: user.profile, fresh, user: user.id, linked_now }))
 }
 
 async fn linked_user(tx: &mut Tx, workspace: &WorkspaceId, identity: &ProviderIdentity) -> Result<Option<UserId>, StoreError> {
@@ -280,6 +300,7 @@ async fn open_workspace(tx: &mut Tx, workspace: &WorkspaceId) -> Result<Option<W
 async fn first_link(
     tx: &mut Tx,
     workspace: &WorkspaceId,
+    identity: &ProviderIdentity,
     connection: &Connection,
     claims: &(dyn ClaimSource + Sync),
 ) -> Result<Result<UserId, Refusal>, StoreError> {
@@ -299,10 +320,30 @@ async fn first_link(
     let found = Store::users_matching_on(tx.on(), workspace, &by).await?;
     // Only whom the directory created is linked by signing in, and only if the rule names one person.
     let mut provisioned = found.into_iter().filter(|user| user.origin == Origin::Provisioned);
-    Ok(match (provisioned.next(), provisioned.next()) {
-        (Some(user), None) => Ok(user.id),
-        (Some(_), Some(_)) | (None, _) => Err(Refusal::NotProvisioned),
-    })
+    let (Some(user), None) = (provisioned.next(), provisioned.next()) else {
+        return Ok(Err(Refusal::NotProvisioned));
+    };
+    // NIST SP 800-63C: what ended with an account does not come back by an address that was given to the next person. The directory
+    // may say that both are the same one, by the same externalId.
+    let former = if connection.link == Link::Email { former_owner(tx, workspace, identity).await? } else { None };
+    let is_same = |former: Option<String>| former.is_some() && former == user.profile.external_id;
+    Ok(if former.is_none_or(is_same) { Ok(user.id) } else { Err(Refusal::FormerIdentity) })
+}
+
+/// The external id, if any, of the deleted person whose identity this was; `None` if it was nobody's.
+async fn former_owner(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    identity: &ProviderIdentity,
+) -> Result<Option<Option<String>>, StoreError> {
+    let row = sqlx::query(FORMER)
+        .bind(workspace.as_str())
+        .bind(identity.connection.as_str())
+        .bind(&identity.issuer)
+        .bind(&identity.subject)
+        .fetch_optional(tx.on())
+        .await?;
+    row.map(|row| Columns::of(&row, "former link").optional_text("external_id")).transpose()
 }
 
 async fn has_link(tx: &mut Tx, workspace: &WorkspaceId, user: &UserId, connection: &ConnectionId) -> Result<bool, StoreError> {
@@ -336,8 +377,10 @@ async fn add_link(
     tx.audit(workspace, actor, "user.linked", user.as_str(), &detail).await
 }
 
-/// What apps see of a person, in the snapshot of a transaction.
+/// What apps see of a person, in the snapshot of a transaction. Roles and teams are worked out here and kept nowhere.
 pub(super) async fn person_on(on: &mut sqlx::AnyConnection, user: &User) -> Result<Person, StoreError> {
+    let mapping = mapping_on(&mut *on, &user.workspace).await?;
     let groups = groups_between(on, &user.workspace, &user.id, &user.id).await?;
-    Ok(Person::of(&user.profile, groups.into_iter().map(|(_, group)| group.display_name).collect()))
+    let (ids, names): (Vec<_>, Vec<_>) = groups.into_iter().map(|(_, group)| (group.id, group.display_name)).unzip();
+    Ok(Person::of(&user.profile, names).with_access(mapping.grant(&ids, &user.profile)))
 }

@@ -1,6 +1,6 @@
 //! What a workspace asks of its provider: one document, which this crate keeps and the provisioner understands.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Store, StoreError,
@@ -14,6 +14,15 @@ const ONE: &str = "SELECT scim, scim_version FROM workspaces WHERE id = $1";
 const LOCK: &str = "UPDATE workspaces SET scim_version = scim_version + 1 WHERE id = $1 RETURNING scim";
 const SET: &str = "UPDATE workspaces SET scim = $2 WHERE id = $1";
 
+/// A changed document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyEdit {
+    /// The whole document, as it is from now on.
+    pub document: Value,
+    /// What changed, from what into what.
+    pub detail: Value,
+}
+
 impl Store {
     /// Reads the document and its version.
     pub async fn scim_policy(&self, workspace: &WorkspaceId) -> Result<Option<(i64, Value)>, StoreError> {
@@ -25,22 +34,24 @@ impl Store {
         .transpose()
     }
 
-    /// Changes the document by a pure edit of the current one; `action` and `detail` go into the audit trail.
+    /// Changes the document by a pure edit of the current one; `action` and what the edit says of itself go into the audit trail.
+    /// Nothing is written where the edit comes out without a change: then the answer is `None`.
     pub async fn edit_scim_policy<E>(
         &self,
         workspace: &WorkspaceId,
         actor: &Actor,
         action: &'static str,
-        detail: &Value,
-        edit: impl FnOnce(Value) -> Result<Value, E>,
-    ) -> Result<Value, EditError<E>> {
+        edit: impl FnOnce(Value) -> Result<Option<PolicyEdit>, E>,
+    ) -> Result<Option<PolicyEdit>, EditError<E>> {
         let mut tx = self.begin().await?;
         let row = sqlx::query(LOCK).bind(workspace.as_str()).fetch_optional(tx.on()).await?;
         let row = row.ok_or(StoreError::NotFound("workspace"))?;
-        let after = edit(Columns::of(&row, "SCIM policy").json("scim")?).map_err(EditError::Refused)?;
-        sqlx::query(SET).bind(workspace.as_str()).bind(to_json("SCIM policy", &after)?).execute(tx.on()).await?;
-        tx.audit(workspace, actor, action, workspace.as_str(), &json!({ "detail": detail })).await?;
+        let Some(edit) = edit(Columns::of(&row, "SCIM policy").json("scim")?).map_err(EditError::Refused)? else {
+            return Ok(None);
+        };
+        sqlx::query(SET).bind(workspace.as_str()).bind(to_json("SCIM policy", &edit.document)?).execute(tx.on()).await?;
+        tx.audit(workspace, actor, action, workspace.as_str(), &edit.detail).await?;
         tx.commit().await?;
-        Ok(after)
+        Ok(Some(edit))
     }
 }

@@ -1,7 +1,7 @@
 //! Session records and one-time marks in the database, for deployments without Redis. Records arrive sealed: the database
 //! cannot be used to forge or read one.
 
-use super::{Store, StoreError, row::Columns};
+use super::{Store, StoreError, row::Columns, tx::Tx};
 use crate::{
     clock::Timestamp,
     id::{SessionId, UserId, WorkspaceId},
@@ -74,9 +74,9 @@ impl Store {
         expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let used = sqlx::query(USE_ONCE).bind(workspace.as_str()).bind(digest).bind(expires_at.0).execute(tx.on()).await?;
+        let is_first = mark(&mut tx, workspace, digest, expires_at).await?;
         tx.commit().await?;
-        Ok(used.rows_affected() == 1)
+        Ok(is_first)
     }
 
     /// Deletes what has run out.
@@ -88,4 +88,10 @@ impl Store {
         }
         tx.commit().await
     }
+}
+
+/// Marks a digest as used; whether this was the first time.
+pub(super) async fn mark(tx: &mut Tx, workspace: &WorkspaceId, digest: &str, expires_at: Timestamp) -> Result<bool, StoreError> {
+    let used = sqlx::query(USE_ONCE).bind(workspace.as_str()).bind(digest).bind(expires_at.0).execute(tx.on()).await?;
+    Ok(used.rows_affected() == 1)
 }

@@ -1,71 +1,117 @@
-//! SCIM bearer tokens, stored as digests.
+//! The secrets by which identity providers provision, stored as digests: bearer tokens, passwords of HTTP Basic, and what OAuth
+//! clients were granted.
 
 use std::time::Duration;
 
 use serde_json::json;
 use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, row::Columns};
+use super::{Store, StoreError, error::EditError, row::Columns, tx::Tx, workspaces};
 use crate::{
     clock::Timestamp,
     id::{TokenId, WorkspaceId},
-    model::{audit::Actor, token::Token},
-    secret::BearerToken,
+    model::{
+        audit::Actor,
+        token::{Token, TokenKind},
+        workspace::Workspace,
+    },
+    secret::{self, BearerToken},
 };
 
+/// Takes the row's lock on both engines, so that two who issue at once do not both count the same tokens.
+const LOCK_WORKSPACE: &str = "UPDATE workspaces SET name = name WHERE id = $1";
 const INSERT: &str = "
-    INSERT INTO tokens (workspace_id, id, digest, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
+    INSERT INTO tokens (workspace_id, id, digest, kind, user_name, client_id, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const BY_DIGEST: &str = "
-    SELECT workspace_id, id, created_at, expires_at, last_used_at, revoked_at FROM tokens
-    WHERE workspace_id = $1 AND digest = $2";
-const ALL: &str = "
-    SELECT workspace_id, id, created_at, expires_at, last_used_at, revoked_at FROM tokens
-    WHERE workspace_id = $1 ORDER BY id";
+    SELECT t.id AS token_id, t.kind, t.user_name, t.client_id, t.created_at AS issued_at, t.expires_at, t.last_used_at, t.revoked_at,
+        w.id, w.name, w.plan, w.state, w.enforcement, w.stage, w.scim_enabled, w.scim_version, w.created_at
+    FROM tokens t JOIN workspaces w ON w.id = t.workspace_id
+    WHERE t.workspace_id = $1 AND t.digest = $2";
+const ISSUED: &str = "
+    SELECT id AS token_id, kind, user_name, client_id, created_at AS issued_at, expires_at, last_used_at, revoked_at FROM tokens
+    WHERE workspace_id = $1 AND kind <> 'oauth' ORDER BY id";
+const LIVE: &str = "
+    SELECT id AS token_id, kind, user_name, client_id, created_at AS issued_at, expires_at, last_used_at, revoked_at FROM tokens
+    WHERE workspace_id = $1 AND kind = $2 AND revoked_at IS NULL AND expires_at > $3 ORDER BY id";
 const TOUCH: &str = "UPDATE tokens SET last_used_at = $3 WHERE workspace_id = $1 AND id = $2";
 const REVOKE: &str = "
     UPDATE tokens SET revoked_at = $3 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL";
+const SWEEP: &str = "DELETE FROM tokens WHERE kind = 'oauth' AND expires_at <= $1";
+
+/// One for the provider, and one more while it is rotated.
+const LIVE_AT_ONCE: usize = 2;
+
+/// As many of a kind as may be live are live.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{LIVE_AT_ONCE} are live already, which is as many as a rotation needs")]
+pub struct TooManyLive {
+    /// Which.
+    pub live: Vec<Token>,
+}
 
 impl Store {
-    /// Issues a token. The answer's first part is shown once and kept nowhere.
+    /// Issues a bearer token; at most two are live at once. The answer's first part is shown once and kept nowhere.
     pub async fn issue_token(
         &self,
         workspace: &WorkspaceId,
         lifetime: Duration,
         actor: &Actor,
-    ) -> Result<(BearerToken, Token), StoreError> {
-        let secret = BearerToken::new()?;
+    ) -> Result<(BearerToken, Token), EditError<TooManyLive>> {
+        self.issue(workspace, TokenKind::Bearer, lifetime, actor).await
+    }
+
+    /// Issues a user name and a password for HTTP Basic; at most two pairs are live at once. The answer's first part is the password,
+    /// shown once and kept nowhere.
+    pub async fn issue_password(
+        &self,
+        workspace: &WorkspaceId,
+        lifetime: Duration,
+        actor: &Actor,
+    ) -> Result<(BearerToken, Token), EditError<TooManyLive>> {
+        let random: [u8; 4] = secret::random().map_err(StoreError::from)?;
+        let user_name = format!("{workspace}-{:08x}", u32::from_be_bytes(random));
+        self.issue(workspace, TokenKind::Basic { user_name }, lifetime, actor).await
+    }
+
+    async fn issue(
+        &self,
+        workspace: &WorkspaceId,
+        kind: TokenKind,
+        lifetime: Duration,
+        actor: &Actor,
+    ) -> Result<(BearerToken, Token), EditError<TooManyLive>> {
         let mut tx = self.begin().await?;
-        let token = Token {
-            workspace: workspace.clone(),
-            id: TokenId::new(),
-            created_at: tx.now(),
-            expires_at: tx.now().plus(lifetime),
-            last_used_at: None,
-            revoked_at: None,
-        };
-        sqlx::query(INSERT)
-            .bind(workspace.as_str())
-            .bind(token.id.as_str())
-            .bind(secret.digest())
-            .bind(token.created_at.0)
-            .bind(token.expires_at.0)
-            .execute(tx.on())
-            .await?;
-        tx.audit(workspace, actor, "token.issued", token.id.as_str(), &json!({ "expires_at": token.expires_at })).await?;
+        if sqlx::query(LOCK_WORKSPACE).bind(workspace.as_str()).execute(tx.on()).await?.rows_affected() == 0 {
+            return Err(StoreError::NotFound("workspace").into());
+        }
+        let (word, now) = (kind.as_str(), tx.now().0);
+        let rows = sqlx::query(LIVE).bind(workspace.as_str()).bind(word).bind(now).fetch_all(tx.on()).await?;
+        if rows.len() >= LIVE_AT_ONCE {
+            let live = rows.iter().map(|row| read(row, workspace)).collect::<Result<_, _>>()?;
+            return Err(EditError::Refused(TooManyLive { live }));
+        }
+        let (secret, token) = insert(&mut tx, workspace, kind, lifetime).await?;
+        let detail = json!({ "kind": token.kind.as_str(), "expires_at": token.expires_at });
+        tx.audit(workspace, actor, "token.issued", token.id.as_str(), &detail).await?;
         tx.commit().await?;
         Ok((secret, token))
     }
 
-    /// Finds the record of a presented token in this workspace, live or not.
-    pub async fn find_token(&self, workspace: &WorkspaceId, presented: &BearerToken) -> Result<Option<Token>, StoreError> {
+    /// Finds the record of a presented secret in this workspace, live or not, and the workspace, in one statement.
+    pub async fn find_token(
+        &self,
+        workspace: &WorkspaceId,
+        presented: &BearerToken,
+    ) -> Result<Option<(Token, Workspace)>, StoreError> {
         let row = sqlx::query(BY_DIGEST).bind(workspace.as_str()).bind(presented.digest()).fetch_optional(&self.pool).await?;
-        row.as_ref().map(read).transpose()
+        row.map(|row| Ok((read(&row, workspace)?, workspaces::read(&row)?))).transpose()
     }
 
-    /// The tokens of a workspace, oldest first.
+    /// The tokens and passwords that were issued in a workspace, oldest first.
     pub async fn tokens(&self, workspace: &WorkspaceId) -> Result<Vec<Token>, StoreError> {
-        let rows = sqlx::query(ALL).bind(workspace.as_str()).fetch_all(&self.pool).await?;
-        rows.iter().map(read).collect()
+        let rows = sqlx::query(ISSUED).bind(workspace.as_str()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| read(row, workspace)).collect()
     }
 
     /// Notes that a token was used.
@@ -75,7 +121,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Stops a token at once.
+    /// Stops a token or a password at once.
     pub async fn revoke_token(&self, workspace: &WorkspaceId, id: &TokenId, actor: &Actor) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;
@@ -86,16 +132,64 @@ impl Store {
         tx.audit(workspace, actor, "token.revoked", id.as_str(), &json!({})).await?;
         tx.commit().await
     }
+
+    /// Deletes what OAuth clients were granted and has run out.
+    pub async fn sweep_tokens(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let now = tx.now().0;
+        sqlx::query(SWEEP).bind(now).execute(tx.on()).await?;
+        tx.commit().await
+    }
 }
 
-fn read(row: &AnyRow) -> Result<Token, StoreError> {
+/// Makes a secret and its record.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    kind: TokenKind,
+    lifetime: Duration,
+) -> Result<(BearerToken, Token), StoreError> {
+    let secret = BearerToken::new()?;
+    let (user_name, client) = match &kind {
+        TokenKind::Bearer => (None, None),
+        TokenKind::Basic { user_name } => (Some(user_name.as_str()), None),
+        TokenKind::OAuth { client } => (None, Some(client.as_str())),
+    };
+    let (id, created_at, expires_at) = (TokenId::new(), tx.now(), tx.now().plus(lifetime));
+    sqlx::query(INSERT)
+        .bind(workspace.as_str())
+        .bind(id.as_str())
+        .bind(secret.digest())
+        .bind(kind.as_str())
+        .bind(user_name)
+        .bind(client)
+        .bind(created_at.0)
+        .bind(expires_at.0)
+        .execute(tx.on())
+        .await?;
+    let token = Token { workspace: workspace.clone(), id, kind, created_at, expires_at, last_used_at: None, revoked_at: None };
+    Ok((secret, token))
+}
+
+fn read(row: &AnyRow, workspace: &WorkspaceId) -> Result<Token, StoreError> {
     let columns = Columns::of(row, "token");
     Ok(Token {
-        workspace: columns.parsed("workspace_id")?,
-        id: columns.parsed("id")?,
-        created_at: columns.time("created_at")?,
+        workspace: workspace.clone(),
+        id: columns.parsed("token_id")?,
+        kind: read_kind(&columns)?,
+        created_at: columns.time("issued_at")?,
         expires_at: columns.time("expires_at")?,
         last_used_at: columns.optional_time("last_used_at")?,
         revoked_at: columns.optional_time("revoked_at")?,
     })
+}
+
+fn read_kind(columns: &Columns<'_>) -> Result<TokenKind, StoreError> {
+    let kind = columns.text("kind")?;
+    match kind.as_str() {
+        "bearer" => Ok(TokenKind::Bearer),
+        "basic" => Ok(TokenKind::Basic { user_name: columns.text("user_name")? }),
+        "oauth" => Ok(TokenKind::OAuth { client: columns.parsed("client_id")? }),
+        _ => Err(columns.corrupt(format!("{kind} is no kind of token"))),
+    }
 }

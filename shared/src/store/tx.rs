@@ -1,11 +1,12 @@
 //! A transaction that writes: whatever it takes away from somebody, it numbers in the revocation log as its last step.
 
 use serde_json::Value;
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::AnyConnection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     StoreError,
+    pool::Transaction,
     row::{Columns, to_json},
 };
 use crate::{
@@ -51,14 +52,14 @@ impl Settlement {
 
 /// A transaction that writes. Dropped without a commit, it is rolled back.
 pub(super) struct Tx {
-    inner: Transaction<'static, Any>,
+    inner: Transaction,
     now: Timestamp,
     // Dropped after `inner`, so that the next writer begins when this one has let go of the lock.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: Transaction<'static, Any>, turn: Option<OwnedSemaphorePermit>, now: Timestamp) -> Self {
+    pub(super) fn new(inner: Transaction, turn: Option<OwnedSemaphorePermit>, now: Timestamp) -> Self {
         Self { inner, now, _turn: turn }
     }
 

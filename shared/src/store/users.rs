@@ -2,21 +2,27 @@
 //! takes away into the revocation log.
 
 use serde_json::{Map, Value, json};
-use sqlx::any::AnyRow;
+use sqlx::{
+    Any,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use super::{
-    Settlement, Store, StoreError,
+    Settlement, Store, StoreError, access, adoption,
     error::EditError,
+    guard::{self, Loss},
     row::{Columns, to_json},
     tx::Tx,
 };
 use crate::{
+    clock::Timestamp,
     id::{UserId, WorkspaceId},
     model::{
         audit::Actor,
         revocation::{Draft, Scope, Seq},
         text::fold,
-        user::{LoginMethod, Origin, Person, Profile, User},
+        user::{LoginMethod, Origin, Profile, User},
     },
 };
 
@@ -26,14 +32,16 @@ macro_rules! user_columns {
         "workspace_id, id, user_name, external_id, active, attributes, origin, login_method, version, ended_seq, created_at, updated_at"
     };
 }
+pub(super) use user_columns;
 
-const INSERT: &str = "
-    INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method, version,
-        ended_seq, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, $10, $10)";
+pub(super) const INSERT: &str = "
+    INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method,
+        may_have_sessions, version, ended_seq, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $9 = 'sso' THEN 0 ELSE 1 END, 1, 0, $10, $10)";
 const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
 const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
-const BY_EXTERNAL_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2");
+const BY_EXTERNAL_ID: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2 ORDER BY id");
 const BY_EMAIL: &str = concat!(
     "SELECT ",
     user_columns!(),
@@ -46,12 +54,14 @@ const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1
 /// Takes the row's lock on both engines and reads it in one step.
 const LOCK: &str =
     concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
-/// Takes the row's lock alone.
-const HOLD: &str = concat!("UPDATE users SET version = version WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
+/// Takes the row's lock before something is hung on the person by which they may sign in.
+const HOLD: &str =
+    concat!("UPDATE users SET may_have_sessions = 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
 const UPDATE: &str = "
     UPDATE users SET user_name = $3, user_name_key = $4, external_id = $5, active = $6, attributes = $7, updated_at = $8
     WHERE workspace_id = $1 AND id = $2";
-const SET_METHOD: &str = "UPDATE users SET login_method = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2";
+const SET_METHOD: &str = "
+    UPDATE users SET login_method = $3, may_have_sessions = 1, updated_at = $4 WHERE workspace_id = $1 AND id = $2";
 const SET_ENDED: &str = "UPDATE users SET ended_seq = $3 WHERE workspace_id = $1 AND id = $2";
 const ADD_EMAIL: &str = "
     INSERT INTO user_emails (workspace_id, user_id, email_key) VALUES ($1, $2, $3)
@@ -61,6 +71,13 @@ const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = 
 const CLEAR_LINKS: &str = "DELETE FROM links WHERE workspace_id = $1 AND user_id = $2";
 const CLEAR_PASSWORD: &str = "DELETE FROM passwords WHERE workspace_id = $1 AND user_id = $2";
 const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE workspace_id = $1 AND user_id = $2";
+const CLEAR_ADOPTION: &str = "DELETE FROM adoptions WHERE workspace_id = $1 AND user_id = $2";
+/// Whose the identities were; whoever has the same address later does not get them by it.
+const REMEMBER_LINKS: &str = "
+    INSERT INTO former_links (workspace_id, connection_id, issuer, subject, user_id, external_id, ended_at)
+    SELECT workspace_id, connection_id, issuer, subject, user_id, $3, $4 FROM links WHERE workspace_id = $1 AND user_id = $2
+    ON CONFLICT (workspace_id, connection_id, issuer, subject) DO UPDATE SET user_id = excluded.user_id,
+        external_id = excluded.external_id, ended_at = excluded.ended_at";
 const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
@@ -108,9 +125,25 @@ pub enum Deletion {
 impl Store {
     /// Creates a user.
     pub async fn create_user(&self, workspace: &WorkspaceId, new: NewUser, actor: &Actor) -> Result<User, StoreError> {
-        let mut tx = self.begin().await?;
-        let user = insert(&mut tx, workspace, new).await?;
+        self.create_user_as(workspace, UserId::new(), new, actor).await
+    }
+
+    /// The same under an id that was made beforehand, so that others could refer to it.
+    pub async fn create_user_as(
+        &self,
+        workspace: &WorkspaceId,
+        id: UserId,
+        new: NewUser,
+        actor: &Actor,
+    ) -> Result<User, StoreError> {
+        let user = made(workspace, id, new, self.clock.now());
         let detail = json!({ "external_id": user.profile.external_id, "active": user.profile.active, "origin": user.origin });
+        if user.profile.emails().count() <= 1 {
+            self.create_at_once(&user, actor, &detail).await?;
+            return Ok(user);
+        }
+        let mut tx = self.begin().await?;
+        insert_row(&mut tx, &user).await?;
         tx.audit(workspace, actor, "user.created", user.id.as_str(), &detail).await?;
         tx.commit().await?;
         Ok(user)
@@ -133,12 +166,11 @@ impl Store {
 
     /// The users that an indexed value names.
     pub async fn users_matching(&self, workspace: &WorkspaceId, by: &UserMatch) -> Result<Vec<User>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        Self::users_matching_on(&mut connection, workspace, by).await
+        Self::users_matching_on(&self.pool, workspace, by).await
     }
 
     pub(super) async fn users_matching_on(
-        on: &mut sqlx::AnyConnection,
+        on: impl sqlx::AnyExecutor<'_>,
         workspace: &WorkspaceId,
         by: &UserMatch,
     ) -> Result<Vec<User>, StoreError> {
@@ -192,25 +224,56 @@ impl Store {
         workspace: &WorkspaceId,
         id: &UserId,
         actor: &Actor,
-        edit: impl FnOnce(&User) -> Result<Profile, E>,
+        edit: impl Fn(&User) -> Result<Profile, E>,
+    ) -> Result<(User, Settlement), EditError<E>> {
+        let glance = self.glance(workspace, id).await?.ok_or(StoreError::NotFound("user"))?;
+        if !glance.may_have_sessions {
+            let profile = edit(&glance.user).map_err(EditError::Refused)?;
+            if let Some(after) = self.change_quietly(&glance, profile, actor).await? {
+                let settlement = Settlement::of_earlier(after.ended_seq);
+                return Ok((after, settlement));
+            }
+        }
+        self.update_under_lock(workspace, id, actor, edit).await
+    }
+
+    async fn update_under_lock<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        actor: &Actor,
+        edit: impl Fn(&User) -> Result<Profile, E>,
     ) -> Result<(User, Settlement), EditError<E>> {
         let mut tx = self.begin().await?;
         let before = lock(&mut tx, workspace, id).await?;
         let profile = edit(&before).map_err(EditError::Refused)?;
-        if profile == before.profile {
+        let step = adoption::step(&mut tx, &before, &profile, actor).await?;
+        if profile == before.profile && step.is_nothing() {
             tx.roll_back().await?;
-            let settlement = if before.profile.active { Settlement::default() } else { Settlement::of_earlier(before.ended_seq) };
+            let settlement = Settlement::of_earlier(before.ended_seq);
             return Ok((before, settlement));
         }
-        let mut after = User { profile, version: before.version + 1, updated_at: tx.now(), ..before.clone() };
+        let (origin, login_method) = step.applied(&before);
+        let (version, updated_at) = (before.version + 1, tx.now());
+        let mut after = User { profile, origin, login_method, version, updated_at, ..before.clone() };
         write(&mut tx, &before, &after).await?;
+        step.carry_out(&mut tx, &before, actor).await?;
         let detail = json!({ "active": after.profile.active, "was_active": before.profile.active });
         tx.audit(workspace, actor, action(&before, &after), id.as_str(), &detail).await?;
-        let settlement = match draft(&before, &after) {
+        if before.profile.active && after.profile.active {
+            access::note_edited(&mut tx, &before, &after, actor).await?;
+        }
+        let leaves = before.profile.active && !after.profile.active;
+        if leaves {
+            guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
+        }
+        let adopted = (!leaves && step.ends_sessions(&before)).then(|| adoption::Step::draft(&before));
+        let ends = leaves || adopted.is_some();
+        let settlement = match adopted.or_else(|| draft(&before, &after)) {
             Some(draft) => tx.append(draft).await?,
-            None => Settlement::of_earlier(if after.profile.active { Seq::default() } else { after.ended_seq }),
+            None => Settlement::of_earlier(after.ended_seq),
         };
-        if before.profile.active && !after.profile.active {
+        if ends {
             after.ended_seq = settlement.through;
             set_ended(&mut tx, workspace, id, after.ended_seq).await?;
         }
@@ -245,6 +308,7 @@ impl Store {
         if changed.rows_affected() == 0 {
             return Err(StoreError::NotFound("user"));
         }
+        adoption::settle_method(&mut tx, workspace, id).await?;
         tx.audit(workspace, actor, "user.login_method_changed", id.as_str(), &json!({ "method": method })).await?;
         let settlement =
             tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.login_method_changed")).await?;
@@ -267,8 +331,12 @@ impl Store {
         permit: impl FnOnce(&User) -> Result<(), E>,
     ) -> Result<Deletion, EditError<E>> {
         let mut tx = self.begin().await?;
-        match lock(&mut tx, workspace, id).await {
-            Ok(user) => permit(&user).map_err(EditError::Refused)?,
+        let user = match lock(&mut tx, workspace, id).await {
+            Ok(user) => {
+                permit(&user).map_err(EditError::Refused)?;
+                adoption::permit_deletion(&user, actor)?;
+                user
+            }
             Err(StoreError::NotFound(_)) => {
                 let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
                 let Some(grave) = grave else { return Ok(Deletion::Never) };
@@ -276,12 +344,16 @@ impl Store {
                 return Ok(Deletion::Before(Settlement::of_earlier(ended)));
             }
             Err(error) => return Err(error.into()),
-        }
+        };
+        remember_links(&mut tx, &user).await?;
         // Invitations before passwords, in the order in which somebody who accepts one touches them.
-        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, DELETE] {
+        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, CLEAR_ADOPTION, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
         tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
+        if user.profile.active {
+            guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
+        }
         let now = tx.now().0;
         let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.deleted")).await?;
         sqlx::query(BURY)
@@ -296,20 +368,38 @@ impl Store {
     }
 }
 
-pub(super) async fn insert(tx: &mut Tx, workspace: &WorkspaceId, new: NewUser) -> Result<User, StoreError> {
-    let user = User {
+pub(super) async fn insert(tx: &mut Tx, workspace: &WorkspaceId, id: UserId, new: NewUser) -> Result<User, StoreError> {
+    let user = made(workspace, id, new, tx.now());
+    insert_row(tx, &user).await?;
+    Ok(user)
+}
+
+fn made(workspace: &WorkspaceId, id: UserId, new: NewUser, now: Timestamp) -> User {
+    User {
         workspace: workspace.clone(),
-        id: UserId::new(),
+        id,
         profile: new.profile,
         origin: new.origin,
         login_method: new.login_method,
         version: 1,
         ended_seq: Seq::default(),
-        created_at: tx.now(),
-        updated_at: tx.now(),
-    };
-    sqlx::query(INSERT)
-        .bind(workspace.as_str())
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+async fn insert_row(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
+    bind(sqlx::query(INSERT), user)?.execute(tx.on()).await?;
+    add_emails(tx, user).await
+}
+
+/// Binds a new user to the first ten parameters.
+pub(super) fn bind<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    user: &'q User,
+) -> Result<Query<'q, Any, AnyArguments>, StoreError> {
+    Ok(query
+        .bind(user.workspace.as_str())
         .bind(user.id.as_str())
         .bind(&user.profile.user_name)
         .bind(fold(&user.profile.user_name))
@@ -318,17 +408,25 @@ pub(super) async fn insert(tx: &mut Tx, workspace: &WorkspaceId, new: NewUser) -
         .bind(to_json("user", &user.profile.attributes)?)
         .bind(user.origin.as_str())
         .bind(user.login_method.as_str())
-        .bind(user.created_at.0)
-        .execute(tx.on())
-        .await?;
-    add_emails(tx, &user).await?;
-    Ok(user)
+        .bind(user.created_at.0))
 }
 
 async fn add_emails(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
     for (address, _) in user.profile.emails() {
         sqlx::query(ADD_EMAIL).bind(user.workspace.as_str()).bind(user.id.as_str()).bind(fold(address)).execute(tx.on()).await?;
     }
+    Ok(())
+}
+
+async fn remember_links(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
+    let now = tx.now().0;
+    sqlx::query(REMEMBER_LINKS)
+        .bind(user.workspace.as_str())
+        .bind(user.id.as_str())
+        .bind(&user.profile.external_id)
+        .bind(now)
+        .execute(tx.on())
+        .await?;
     Ok(())
 }
 
@@ -340,7 +438,7 @@ pub(super) async fn lock(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId) -> R
     Ok(user)
 }
 
-/// Takes the row's lock without a change, so that what is about to be hung on the user is not overtaken by their deletion.
+/// Takes the row's lock without a change that is seen, so that what is about to be hung on the user is not overtaken by their deletion.
 pub(super) async fn hold(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
     let row = sqlx::query(HOLD).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
     row.as_ref().map(read).transpose()
@@ -365,7 +463,7 @@ async fn write(tx: &mut Tx, before: &User, after: &User) -> Result<(), StoreErro
     Ok(())
 }
 
-async fn set_ended(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId, seq: Seq) -> Result<(), StoreError> {
+pub(super) async fn set_ended(tx: &mut Tx, workspace: &WorkspaceId, id: &UserId, seq: Seq) -> Result<(), StoreError> {
     sqlx::query(SET_ENDED).bind(workspace.as_str()).bind(id.as_str()).bind(seq.0).execute(tx.on()).await?;
     Ok(())
 }
@@ -377,10 +475,9 @@ fn draft(before: &User, after: &User) -> Option<Draft> {
         (true, false) => Some(Draft::end(&after.workspace, scopes, "user.deactivated")),
         // A row of its own, above the one that ended the old sessions: nothing is ever taken back from the log.
         (false, true) => Some(Draft::changed(&after.workspace, scopes, "user.reactivated")),
-        (true, true) if Person::of(&before.profile, Vec::new()) != Person::of(&after.profile, Vec::new()) => {
-            Some(Draft::changed(&after.workspace, scopes, "user.changed"))
-        }
-        (true, true) | (false, false) => None,
+        // Whatever changed may be a claim of some app: which are is the gateways' configuration, and not known here.
+        (true, true) => Some(Draft::changed(&after.workspace, scopes, "user.changed")),
+        (false, false) => None,
     }
 }
 

@@ -146,7 +146,7 @@ fn one(affected: u64) -> Result<(), StoreError> {
     if affected == 0 { Err(StoreError::NotFound("workspace")) } else { Ok(()) }
 }
 
-fn read(row: &AnyRow) -> Result<Workspace, StoreError> {
+pub(super) fn read(row: &AnyRow) -> Result<Workspace, StoreError> {
     let columns = Columns::of(row, "workspace");
     Ok(Workspace {
         id: columns.parsed("id")?,

@@ -25,6 +25,12 @@ impl Scim {
         Ok(Self { client: client()?, base, token: token.into() })
     }
 
+    /// Its token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The same client with another token.
     #[must_use]
     pub fn with_token(&self, token: impl Into<String>) -> Self {

@@ -68,6 +68,7 @@ pub struct Site {
     provisioner: Listeners,
     started: usize,
     gateways: usize,
+    provisioners: usize,
     canary: Arc<Mutex<Canary>>,
 }
 
@@ -103,8 +104,8 @@ impl Site {
         let key = STANDARD.encode(key);
         let key_file = folder.write("master.key", format!("{key}\n"))?;
         let (gateway, provisioner) = (Listeners::free()?, Listeners::free()?);
-        let mut site =
-            Self { config: Table::new(), folder, gateway, provisioner, started: 0, gateways: 0, canary: Arc::default() };
+        let (config, canary) = (Table::new(), Arc::default());
+        let mut site = Self { config, folder, gateway, provisioner, started: 0, gateways: 0, provisioners: 0, canary };
         site.secret("the master key", &key);
         site.set("database.url", database);
         if let Some(redis) = redis {
@@ -167,7 +168,7 @@ impl Site {
         Ok(service)
     }
 
-    /// Starts the provisioner and waits until it is ready.
+    /// Starts a provisioner and waits until it is ready. The first one has the public address, each further one a port of its own.
     pub async fn provisioner(&mut self) -> Result<Service, HarnessError> {
         let mut service = self.spawn(Program::Provisioner)?;
         service.ready().await?;
@@ -271,7 +272,11 @@ impl Site {
                 let ports = if self.gateways == 1 { self.gateway } else { Listeners::free()? };
                 vec![gateway(ports)]
             }
-            Program::Provisioner => vec![provisioner(self.provisioner)],
+            Program::Provisioner => {
+                self.provisioners += 1;
+                let ports = if self.provisioners == 1 { self.provisioner } else { Listeners::free()? };
+                vec![provisioner(ports)]
+            }
             Program::Lockstep => vec![gateway(self.gateway), provisioner(self.provisioner)],
         };
         let (listeners, settings): (Vec<_>, Vec<_>) = services.into_iter().unzip();

@@ -145,7 +145,12 @@ on_each_database! {
             assert_eq!(keys(&list["Resources"][0]), expected, "{query}");
         }
         let named = body(company.scim.get(&format!("/Groups/{group}?attributes=members.display")).await, 200);
-        assert_eq!(named["members"][0]["display"], "ada@acme.example", "the server's own name, on request");
+        assert_eq!(named["members"][0]["display"], "ada@acme.example", "where the provider says nothing, the person's name");
+        let called = json!([{ "op": "add", "path": "members", "value": [{ "value": stranger(2), "displayName": "new User" }] }]);
+        body(company.scim.patch(&format!("/Groups/{group}"), &patch(&called)).await, 204);
+        let shown = body(company.scim.get(&format!("/Groups/{group}?attributes=members")).await, 200);
+        let member = shown["members"].as_array().unwrap().iter().find(|member| member["value"] == stranger(2)).unwrap();
+        assert_eq!(member["display"], "new User", "as the provider calls it");
         let added = body(company.scim.patch(&format!("/Groups/{group}?attributes=displayName"), &add(&stranger(1))).await, 200);
         assert_eq!(added["displayName"], "Asked");
         let created = json!({ "schemas": [GROUP], "displayName": "Lean", "members": [{ "value": ada }] });

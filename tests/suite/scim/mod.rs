@@ -1,9 +1,21 @@
 //! SCIM from outside: the requests of real clients, sent to the running provisioner on both databases.
 
-mod entra;
+mod abuse;
+mod adoption;
+mod bulk;
+mod cases;
+mod conversations;
+mod credentials;
+mod cursors;
 mod groups;
-mod okta;
+mod guard;
+mod history;
+mod isolation;
+mod limits;
+mod log;
+mod newman;
 mod outage;
+mod policy;
 mod refusals;
 mod routes;
 mod tenancy;
@@ -57,6 +69,20 @@ macro_rules! on_each_database {
     )+};
 }
 use on_each_database;
+
+/// The seed of a test of random requests: `LOCKSTEP_SEED`, or a new one. It is printed, for whoever has to see a failure again.
+#[expect(clippy::print_stdout, reason = "a failed test shows its output")]
+pub(crate) fn random_seed(what: &str) -> u64 {
+    let given = std::env::var_os("LOCKSTEP_SEED").and_then(|seed| seed.to_str()?.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    println!("{what}: LOCKSTEP_SEED={seed}");
+    seed
+}
+
+/// Whether this is the long form, `tests/run --long`.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("LOCKSTEP_LONG").is_some()
+}
 
 /// A running provisioner with its database and Redis. Tests that stop nothing share one for each database.
 pub(crate) struct Installation {
@@ -146,9 +172,9 @@ impl Company {
         self.installation.command(arguments).await
     }
 
-    /// A token of this workspace.
-    pub(crate) async fn token(&self) -> String {
-        text(&self.command(&["token", "issue", &self.id]).await, "token")
+    /// Its provider's token.
+    pub(crate) fn token(&self) -> String {
+        self.scim.token().to_owned()
     }
 
     /// Creates somebody and returns their id.

@@ -10,7 +10,7 @@ use super::{Company, ENTERPRISE, GROUP, USER, body, first_line, found, on_each_d
 async fn post_bytes(company: &Company, kind: Option<&str>, bytes: Vec<u8>) -> Answer {
     let url = format!("{}/scim/v2/{}/Users", company.installation.provisioner.url(), company.id);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut request = client.post(&url).bearer_auth(company.token().await).body(bytes);
+    let mut request = client.post(&url).bearer_auth(company.token()).body(bytes);
     if let Some(kind) = kind {
         request = request.header(header::CONTENT_TYPE, kind);
     }
@@ -63,7 +63,7 @@ on_each_database! {
         let head = format!(
             "POST /scim/v2/{}/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n",
             company.id,
-            company.token().await
+            company.token()
         );
         let answer = first_line(&company.installation.provisioner, &format!("{head}{chunk}")).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
@@ -185,14 +185,10 @@ on_each_database! {
         let bob = body(scim.post("/Users", &json!({ "userName": "bob", "externalId": "2" })).await, 201);
         let path = format!("/Users/{}", text(&bob, "id"));
 
-        for taken in [json!({ "userName": "ADA" }), json!({ "userName": "new", "externalId": "1" })] {
-            let error = refusal(scim.post("/Users", &taken).await, 409, "uniqueness");
-            assert!(!error.to_string().contains(&text(&ada, "id")), "{error}");
-        }
-        for (attribute, value) in [("userName", "Ada"), ("externalId", "1")] {
-            let operation = json!([{ "op": "replace", "path": attribute, "value": value }]);
-            refusal(scim.patch(&path, &patch(&operation)).await, 409, "uniqueness");
-        }
+        let error = refusal(scim.post("/Users", &json!({ "userName": "ADA" })).await, 409, "uniqueness");
+        assert!(!error.to_string().contains(&text(&ada, "id")), "{error}");
+        let operation = json!([{ "op": "replace", "path": "userName", "value": "Ada" }]);
+        refusal(scim.patch(&path, &patch(&operation)).await, 409, "uniqueness");
         refusal(scim.put(&path, &json!({ "userName": "ada" })).await, 409, "uniqueness");
         refusal(scim.put(&path, &json!({ "schemas": [USER], "displayName": "Bob" })).await, 400, "invalidValue");
         refusal(scim.put(&path, &json!({ "id": ada["id"], "userName": "bob" })).await, 400, "mutability");
@@ -340,7 +336,7 @@ on_each_database! {
         assert_eq!(groups["Resources"][0]["id"], group.as_str());
 
         refusal(company.scim.post("/.search", &json!({ "filter": "shoeSize eq 1" })).await, 400, "invalidFilter");
-        refusal(company.scim.post("/.search", &json!({ "sortBy": "displayName" })).await, 501, "");
+        refusal(company.scim.post("/.search", &json!({ "sortBy": "shoeSize" })).await, 400, "invalidPath");
         refusal(company.scim.post("/Users/.search", &json!({ "filter": { "a": 1 } })).await, 400, "invalidValue");
         refusal(company.scim.post("/Users/.search", &json!([])).await, 400, "invalidSyntax");
     }
@@ -349,20 +345,20 @@ on_each_database! {
         let config = body(company.scim.get("/ServiceProviderConfig").await, 200);
         assert_eq!(
             (&config["patch"]["supported"], &config["bulk"]["supported"], &config["etag"]["supported"]),
-            (&json!(true), &json!(false), &json!(true))
+            (&json!(true), &json!(true), &json!(true))
         );
         for (path, status) in [
             ("/ResourceTypes/User", 200),
             ("/ResourceTypes/Nothing", 404),
             ("/Schemas/urn:x", 404),
-            ("/Bulk", 404),
+            ("/Bulk", 405),
             ("/Me", 501),
             ("/Schemas?filter=id+eq+%22x%22", 403),
             ("/Users/nobody", 404),
             ("/Nothing", 404),
             ("/Users/a/b", 404),
-            ("", 404),
-            ("/", 404),
+            ("", 200),
+            ("/", 200),
         ] {
             let answer = company.scim.get(path).await.unwrap();
             assert_eq!(answer.status, StatusCode::from_u16(status).unwrap(), "{path}: {}", answer.text());

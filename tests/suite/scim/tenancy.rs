@@ -29,7 +29,7 @@ async fn answer(scim: &Scim, method: &Method, path: &str) -> (u16, Value) {
 }
 
 on_each_database! {
-    async fn an_id_of_another_workspace_is_like_one_that_never_was(company: &Company) {
+    async fn p16_an_id_of_another_workspace_is_like_one_that_never_was(company: &Company) {
         let theirs = company.another().await;
         let user = body(theirs.scim.post("/Users", &ada("1")).await, 201)["id"].as_str().unwrap().to_owned();
         let group = theirs.group("Shared", &[&user]).await;
@@ -53,7 +53,7 @@ on_each_database! {
         assert_eq!(found(&company.scim, "/Groups", &format!("members eq \"{user}\"")).await, 0);
     }
 
-    async fn what_is_alike_in_two_workspaces_stays_apart(company: &Company) {
+    async fn p19_what_is_alike_in_two_workspaces_stays_apart(company: &Company) {
         let other = company.another().await;
         for workspace in [company, &other] {
             let user = body(workspace.scim.post("/Users", &ada("1")).await, 201)["id"].as_str().unwrap().to_owned();

@@ -60,9 +60,15 @@ on_each_database! {
             let unchanged = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(&now).unwrap())]);
             let answer = scim.send(Method::GET, &path, unchanged, None).await.unwrap();
             assert_eq!((answer.status.as_u16(), answer.header("etag"), answer.body.len()), (304, now.as_str(), 0));
+            let only_if_new = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+            refusal(scim.send(Method::PUT, &path, only_if_new, Some(&body_of("overwritten"))).await, 412, "");
+            let listed = body(scim.get(path.rsplit_once('/').unwrap().0).await, 200);
+            assert_eq!(listed["Resources"][0]["meta"]["version"], now.as_str(), "a list has versions too");
             let good = send(scim, Method::PUT, &path, &format!("\"x\", {now}"), Some(&body_of("fresh"))).await;
             assert_eq!(body(good, 200)["displayName"], "fresh");
             body(send(scim, Method::DELETE, &path, "*", None).await, 204);
+            // RFC 9110, section 13.2.1: where there is nothing, no precondition is looked at.
+            refusal(send(scim, Method::DELETE, &path, "*", None).await, 404, "");
         }
     }
 
@@ -79,6 +85,24 @@ on_each_database! {
 
         assert_eq!(body(scim.get(&path).await, 200)["title"], "32");
         assert!(refused > 0, "they were side by side");
+    }
+
+    async fn entras_dialect_is_answered_without_a_body_unless_one_is_asked_for(company: &Company) {
+        let scim = &company.scim;
+        let path = format!("/Users/{}", company.person("ada").await);
+        let change = |op: &str, title: &str| patch(&json!([{ "op": op, "path": "title", "value": title }]));
+        let taking = |types: &'static str| HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(types))]);
+
+        let brief = scim.send(Method::PATCH, &path, taking("*/*"), Some(&change("Replace", "1"))).await.unwrap();
+        assert_eq!((brief.status.as_u16(), brief.body.len()), (204, 0));
+        assert_eq!(brief.header("etag"), version(scim, &path).await);
+
+        for (query, types, op) in
+            [("", "application/scim+json", "Replace"), ("?attributes=title", "*/*", "Replace"), ("", "*/*", "replace")]
+        {
+            let answer = scim.send(Method::PATCH, &format!("{path}{query}"), taking(types), Some(&change(op, types))).await;
+            assert_eq!(body(answer, 200)["title"], types, "{query} {op}");
+        }
     }
 
     async fn what_changes_nothing_keeps_the_version(company: &Company) {

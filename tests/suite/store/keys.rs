@@ -7,7 +7,7 @@ use lockstep_shared::{
     id::{TokenId, UserId},
     model::audit::{Actor, ActorKind},
     secret::{BearerToken, Key, Sealer},
-    store::{KeyPurpose, Store, StoreError, StoreOptions},
+    store::{EditError, KeyPurpose, Store, StoreError, StoreOptions},
 };
 use serde_json::json;
 
@@ -21,7 +21,8 @@ on_each_engine! {
 
         let found = db.store.find_token(&db.acme, &BearerToken::parse(secret.expose()).unwrap()).await.unwrap();
 
-        assert_eq!(found.as_ref(), Some(&token));
+        let workspace = db.store.workspace(&db.acme).await.unwrap().unwrap();
+        assert_eq!(found, Some((token.clone(), workspace)));
         assert!(token.is_live(db.clock.now()) && !token.is_live(db.clock.now().plus(YEAR)));
         assert_eq!(db.store.find_token(&db.acme, &BearerToken::new().unwrap()).await.unwrap(), None);
         let mut connection = db.connection().await;
@@ -41,7 +42,7 @@ on_each_engine! {
         tokens.sort_by_key(|token| token.id != first.id);
         assert_eq!((tokens[0].last_used_at, tokens[0].revoked_at), (Some(now), Some(now)));
         assert_eq!(tokens[1..], [second]);
-        assert!(!db.store.find_token(&db.acme, &old).await.unwrap().unwrap().is_live(now));
+        assert!(!db.store.find_token(&db.acme, &old).await.unwrap().unwrap().0.is_live(now));
         let again = db.store.revoke_token(&db.acme, &first.id, &Actor::operator()).await;
         assert!(matches!(again, Err(StoreError::NotFound(_))), "{again:?}");
         let unknown = db.store.revoke_token(&db.acme, &TokenId::new(), &Actor::operator()).await;
@@ -51,7 +52,7 @@ on_each_engine! {
     async fn a_token_for_no_workspace_is_not_issued(db: &Db) {
         let refused = db.store.issue_token(&workspace("nowhere"), YEAR, &Actor::operator()).await;
 
-        assert!(matches!(refused, Err(StoreError::NotFound(_))), "{:?}", refused.err());
+        assert!(matches!(refused, Err(EditError::Store(StoreError::NotFound(_)))), "{:?}", refused.err());
     }
 
     async fn processes_that_start_together_get_the_same_keys(db: &Db) {

@@ -1,13 +1,19 @@
 //! The store keeps its promises on SQLite and on PostgreSQL alike: every behaviour below runs on both.
 
+mod access;
+mod adoption;
 mod gateways;
 mod groups;
+mod guard;
 mod keys;
 mod log;
 mod open;
 mod passwords;
 mod people;
+mod quiet;
+mod round_trips;
 mod tenancy;
+mod tokens;
 mod users;
 mod workspaces;
 
@@ -15,11 +21,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use lockstep_shared::{
     clock::{SharedClock, TestClock},
-    id::{GroupId, UserId, WorkspaceId},
+    id::{ConnectionId, GroupId, UserId, WorkspaceId},
     model::{
         audit::Actor,
         group::{Group, GroupProfile, MemberChange},
         revocation::{Revocation, Seq},
+        session::ProviderIdentity,
         user::{LoginMethod, Origin, Profile, User},
         workspace::Plan,
     },
@@ -121,6 +128,17 @@ impl Db {
         self.store.update_group(&self.acme, id, &idp(), edit).await.unwrap()
     }
 
+    /// Links somebody as their first sign-in does: from then on they may have sessions.
+    pub(crate) async fn has_signed_in(&self, user: &User) {
+        let identity = ProviderIdentity {
+            connection: ConnectionId::parse("acme-idp").unwrap(),
+            issuer: "https://idp.example".into(),
+            subject: format!("sub-{}", user.id),
+            sid: None,
+        };
+        self.store.link(&self.acme, &identity, &user.id, &idp()).await.unwrap();
+    }
+
     /// Every member's id, read page by page.
     pub(crate) async fn member_ids(&self, id: &GroupId) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
@@ -208,7 +226,7 @@ pub(crate) async fn edit(
     store: &Store,
     workspace: &WorkspaceId,
     id: &UserId,
-    change: impl FnOnce(&mut Profile),
+    change: impl Fn(&mut Profile),
 ) -> Result<(User, Settlement), StoreError> {
     let edit = |user: &User| {
         let mut profile = user.profile.clone();

@@ -115,7 +115,7 @@ on_each_engine! {
         assert_eq!((trail[0].action.as_str(), &trail[0].detail["subject"]), ("session.refused", &json!("s-1")));
     }
 
-    async fn by_email_only_a_verified_address_in_a_proven_domain_links(db: &Db) {
+    async fn s5_by_email_only_a_verified_address_in_a_proven_domain_links(db: &Db) {
         connect(db, Link::Email).await;
         let babs = db.user("babs").await;
         db.store.add_domain(&db.acme, "acme.com", &Actor::operator()).await.unwrap();
@@ -137,7 +137,7 @@ on_each_engine! {
         for name in ["babs", "other"] {
             let user = db.user(name).await;
             let emails = json!([{ "value": "shared@acme.com" }]);
-            drop(edit(&db.store, &db.acme, &user.id, |profile| drop(profile.attributes.insert("emails".into(), emails))).await.unwrap());
+            drop(edit(&db.store, &db.acme, &user.id, |profile| drop(profile.attributes.insert("emails".into(), emails.clone()))).await.unwrap());
         }
 
         assert_eq!(sign_in(db, "s-1", &verified("shared@acme.com")).await, Err(Refusal::NotProvisioned));
@@ -328,6 +328,35 @@ on_each_engine! {
         }
 
         assert!(inside > 0 && refused > 0, "both ends of the race were run: {inside} in, {refused} refused");
+    }
+
+    async fn a_change_that_races_a_first_sign_in_is_in_it_or_is_told(db: &Db) {
+        connect(db, by_sub()).await;
+        let (mut seen, mut told) = (0, 0);
+
+        for round in 0..60_u32 {
+            let name = format!("user-{round}");
+            let user = db.user(&name).await;
+            let (subject, claims) = (identity(&name), sub_of(&name));
+            let (signed_in, settlement) = tokio::join!(
+                async {
+                    for _ in 0..round * 20 { tokio::task::yield_now().await; }
+                    db.store.sign_in_by_sso(&db.acme, &subject, &claims).await.unwrap().unwrap()
+                },
+                async {
+                    for _ in 0..round % 7 { tokio::task::yield_now().await; }
+                    edit(&db.store, &db.acme, &user.id, |profile| drop(profile.attributes.insert("title".into(), json!("CEO")))).await.unwrap().1
+                },
+            );
+
+            let is_told = settlement.through > signed_in.fresh.seq;
+            let is_seen = signed_in.profile.attributes.get("title") == Some(&json!("CEO"));
+            assert!(is_told || is_seen, "round {round}: {signed_in:?} never hears of it");
+            seen += u32::from(is_seen);
+            told += u32::from(is_told);
+        }
+
+        assert!(seen > 0 && told > 0, "both ends of the race were run: {seen} seen, {told} told");
     }
 
     async fn a_deletion_that_races_a_first_sign_in_always_succeeds(db: &Db) {

@@ -1,6 +1,9 @@
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use lockstep_shared::clock::{Clock as _, TestClock};
+use lockstep_shared::{
+    clock::{Clock as _, TestClock},
+    kept::{FAILED, FRESH, LAST_GOOD, ROTATION},
+};
 use serde_json::{Value, json};
 
 use super::*;

@@ -34,7 +34,7 @@ async fn a_token_opens_its_workspace_until_it_is_revoked() {
     let secret = issued["token"].as_str().unwrap();
     assert_eq!(issued["expires_at"], "2026-04-01T00:00:00.000Z");
     assert!(!listed.contains(secret) && listed.contains(id), "{listed}");
-    let found = deployment.store().find_token(&acme(), &BearerToken::parse(secret).unwrap()).await.unwrap().unwrap();
+    let (found, _) = deployment.store().find_token(&acme(), &BearerToken::parse(secret).unwrap()).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.revoked_at.is_some()), (id, true));
     assert_eq!((&revoked["state"], &again["code"]), (&json!("revoked"), &json!("token_not_found")));
 }

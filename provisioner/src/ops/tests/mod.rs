@@ -2,7 +2,11 @@
 
 mod check;
 mod connection;
+mod credentials;
 mod directory;
+mod guard;
+mod mapping;
+mod policy;
 mod refusals;
 mod sso;
 mod workspace;
@@ -109,7 +113,8 @@ impl Deployment {
         let words = ["provisioner".to_owned(), "--config".to_owned(), config];
         let arguments: Vec<String> = words.into_iter().chain(line.split(' ').map(str::to_owned)).collect();
         match Cli::try_parse_from(&arguments) {
-            Ok(cli) => execute(Program::Standalone, &cli.options, cli.command, &[], self.clock.clone()).await,
+            // On the heap: one future has room for the largest command.
+            Ok(cli) => Box::pin(execute(Program::Standalone, &cli.options, cli.command, &[], self.clock.clone())).await,
             Err(error) => usage(&error, &arguments),
         }
     }

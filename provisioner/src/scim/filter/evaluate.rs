@@ -24,10 +24,20 @@ pub(super) fn matches(filter: &Filter, resource: &Value) -> bool {
 
 /// Tells whether some value at the path passes the test; lists are looked through.
 fn any(attribute: &AttributeRef, resource: &Value, test: impl Fn(&Value) -> bool) -> bool {
-    let home = attribute.extension.as_ref().map_or(Some(resource), |urn| resource.get(urn));
-    let Some(value) = home.and_then(|home| part(home, &attribute.name)) else { return false };
+    let Some(value) = attribute.find(resource) else { return false };
     let elements = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     elements.iter().filter_map(|element| attribute.sub.as_ref().map_or(Some(element), |sub| part(element, sub))).any(test)
+}
+
+impl AttributeRef {
+    /// What the resource has under the name, all of it.
+    pub(in crate::scim) fn find<'v>(&self, resource: &'v Value) -> Option<&'v Value> {
+        let Some(urn) = &self.extension else { return part(resource, &self.name) };
+        let home = resource.get(urn)?.as_object()?;
+        // The names of a free-form extension have no canonical spelling.
+        let in_any_case = || home.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name)).map(|(_, value)| value);
+        home.get(&self.name).or_else(in_any_case)
+    }
 }
 
 /// A part of an object; a plain value is its own `value`.

@@ -13,6 +13,7 @@ mod tests;
 
 pub(super) use evaluate::compare_numbers;
 pub(super) use literal::{boolean, instant};
+pub use print::Shape;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Number, Value};

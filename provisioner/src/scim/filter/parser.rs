@@ -162,7 +162,7 @@ impl<'s> Scope<'s> {
 }
 
 fn in_resource<'s>(schema: &'s ResourceSchema, path: &str, profile: Profile) -> Option<(AttributeRef, &'s Attribute)> {
-    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find(path, profile) else { return None };
+    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find_attribute(path, profile) else { return None };
     let target = sub.unwrap_or(definition);
     let attribute = AttributeRef {
         extension: extension.map(|schema| schema.id.clone()),

@@ -67,3 +67,28 @@ impl fmt::Display for Source<'_> {
         }
     }
 }
+
+/// A filter without what it compares with, for logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'f>(pub &'f Filter);
+
+impl fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Filter::And(parts) => shapes(f, parts, " and "),
+            Filter::Or(parts) => shapes(f, parts, " or "),
+            Filter::Not(part) => write!(f, "not ({})", Shape(part)),
+            Filter::Present(attribute) => write!(f, "{attribute} pr"),
+            Filter::Compare { attribute, op, .. } => write!(f, "{attribute} {} …", op.word()),
+            Filter::Element { list, filter } => write!(f, "{list}[{}]", Shape(filter)),
+        }
+    }
+}
+
+fn shapes(f: &mut fmt::Formatter<'_>, parts: &[Filter], word: &str) -> fmt::Result {
+    f.write_str("(")?;
+    for (at, part) in parts.iter().enumerate() {
+        write!(f, "{}{}", if at > 0 { word } else { "" }, Shape(part))?;
+    }
+    f.write_str(")")
+}

@@ -57,13 +57,15 @@ impl<'a> Reading<'a, '_> {
     fn schemas(&mut self, body: &Map<String, Value>) -> Result<(), ScimError> {
         let listed = body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
         let listed: Vec<&str> = listed.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let schema = self.context.schema;
+        let (schema, lenient) = (self.context.schema, self.context.profile.is_lenient());
         for urn in &listed {
-            if !urn.eq_ignore_ascii_case(&schema.core().id) && schema.extension(urn).is_none() {
+            let is_known = urn.eq_ignore_ascii_case(&schema.core().id) || schema.extension(urn).is_some();
+            let is_understood = lenient && (schema.is_stem(urn) || schema.find_attribute(urn, self.context.profile).is_some());
+            if !is_known && !is_understood {
                 self.reader.unknown(urn_or(urn))?;
             }
         }
-        if !self.context.profile.is_lenient() && !listed.iter().any(|urn| urn.eq_ignore_ascii_case(&schema.core().id)) {
+        if !lenient && !listed.iter().any(|urn| urn.eq_ignore_ascii_case(&schema.core().id)) {
             return Err(ScimError::InvalidSyntax(format!("schemas must list {}", schema.core().id)));
         }
         Ok(())
@@ -85,11 +87,22 @@ impl<'a> Reading<'a, '_> {
                 }
                 self.assign(extension, name, definition, sub, value)
             }
+            None if lenient && self.context.schema.is_stem(key) => self.stem(key, value),
             Some(Found::Attribute { .. }) | None => self.reader.unknown(key),
         }
     }
 
+    /// A provider takes what stands behind the last colon for an attribute, also where it belongs to the schema's URN.
+    fn stem(&mut self, stem: &str, value: Value) -> Result<(), ScimError> {
+        let Value::Object(members) = value else { return self.reader.unknown(stem) };
+        not_too_many(&members)?;
+        members.into_iter().try_for_each(|(key, value)| self.member(&format!("{stem}:{key}"), value))
+    }
+
     fn schema(&mut self, schema: &'a Schema, value: Value) -> Result<(), ScimError> {
+        if let Some(sole) = schema.means_sole(&value).filter(|_| self.context.profile.is_lenient()) {
+            return self.assign(Some(schema), &sole.name, sole, None, value);
+        }
         let Value::Object(members) = value else {
             return if value.is_null() {
                 Ok(())
@@ -99,6 +112,9 @@ impl<'a> Reading<'a, '_> {
         };
         not_too_many(&members)?;
         for (key, value) in members {
+            if key.eq_ignore_ascii_case("schemas") {
+                continue;
+            }
             let qualified = format!("{}:{key}", schema.id);
             match self.context.schema.find(&qualified, self.context.profile) {
                 Some(Found::Attribute { extension, definition, name, sub }) => {
@@ -126,9 +142,16 @@ impl<'a> Reading<'a, '_> {
             }
             Mutability::ReadWrite | Mutability::Immutable => {}
         }
+        // What the schemas of a resource are follows from what it has, also for who writes the name under the core schema's URN.
+        if extension.is_none() && name == "schemas" {
+            return Ok(());
+        }
         let urn = extension.map(|schema| schema.id.as_str());
         let said = (urn, name.to_owned(), sub.map(|sub| sub.name.as_str()));
-        if self.assigned.contains(&said) {
+        let same = |other: &(Option<&str>, String, Option<&str>)| {
+            (other.0, other.2) == (said.0, said.2) && other.1.eq_ignore_ascii_case(&said.1)
+        };
+        if self.assigned.iter().any(same) {
             return Err(twice(name));
         }
         self.assigned.push(said);

@@ -11,14 +11,15 @@ mod value;
 
 pub use members::{MAX_MEMBERS, MemberRef};
 pub use notes::{Note, NoteKind, Notes};
-pub use rules::{AttributeRule, AttributeRules, RuleError};
+pub use rules::{AttributeRule, AttributeRules, RuleError, Violation};
 
 pub(super) use members::too_many as too_many_members;
-pub(super) use value::{MAX_ENTRIES, Reader, demote, is_hollow, is_primary, settle, too_long};
+pub(super) use value::{MAX_ENTRIES, Reader, demote, is_base64, is_hollow, is_primary, is_whole, settle, too_long, unite};
 
 use serde_json::Value;
 
 use super::schema::Mutability;
+use super::stored::Stored;
 use super::text::{name_fault, normal_key};
 use super::{Document, Profile, ResourceSchema, ScimError};
 use rules::Change;
@@ -78,7 +79,8 @@ pub struct Group {
 /// Reads the body of a POST, or of a PUT where there is a `current` user.
 pub fn user(body: Value, context: &Context<'_>, current: Option<Current<'_>>) -> Result<User, ScimError> {
     let read = body::read(body, context, current)?;
-    finish_user(read.document, context, current, read.notes)
+    let stored = current.map(|current| Stored::read(current.document, context.schema));
+    finish_user(read.document, context, stored.as_ref(), read.notes)
 }
 
 /// Reads the body of a POST, or of a PUT where there is a `current` group.
@@ -89,17 +91,18 @@ pub fn group(body: Value, context: &Context<'_>, current: Option<Current<'_>>) -
         Some(Value::Null) | None => None,
         Some(value) => Some(Reader { profile: context.profile, notes: &mut read.notes }.members(value)?),
     };
-    finish_group(read.document, context, current, read.notes).map(|group| Group { members, ..group })
+    let stored = current.map(|current| Stored::read(current.document, context.schema));
+    finish_group(read.document, context, stored.as_ref(), read.notes).map(|group| Group { members, ..group })
 }
 
 /// The last look at a user before it is stored, after a POST, PUT or PATCH.
 pub(super) fn finish_user(
     mut document: Document,
     context: &Context<'_>,
-    current: Option<Current<'_>>,
+    stored: Option<&Stored>,
     mut notes: Notes,
 ) -> Result<User, ScimError> {
-    let before = current.map(|current| current.document);
+    let before = stored.map(|stored| &stored.seen);
     // A body without `active` neither lets anybody back in nor puts anybody out.
     let active = truth(&document, "active").or_else(|| truth(before?, "active")).unwrap_or(true);
     document.insert("active".to_owned(), active.into());
@@ -118,6 +121,7 @@ pub(super) fn finish_user(
             return Err(ScimError::InvalidValue(format!("emails.value {fault}")));
         }
     }
+    keep_unseen(stored, &mut document);
     Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active, document, notes })
 }
 
@@ -125,10 +129,10 @@ pub(super) fn finish_user(
 pub(super) fn finish_group(
     mut document: Document,
     context: &Context<'_>,
-    current: Option<Current<'_>>,
+    stored: Option<&Stored>,
     mut notes: Notes,
 ) -> Result<Group, ScimError> {
-    let before = current.map(|current| current.document);
+    let before = stored.map(|stored| &stored.seen);
     not_too_many(&document)?;
     keep_immutable(before, &mut document, context.schema)?;
     context.rules.fill(&mut document, context.schema);
@@ -136,7 +140,14 @@ pub(super) fn finish_group(
 
     let display_name = required_name(&document, "displayName")?;
     let external_id = optional_name(&document, "externalId")?;
+    keep_unseen(stored, &mut document);
     Ok(Group { display_name, external_id, document, members: None, notes })
+}
+
+fn keep_unseen(stored: Option<&Stored>, document: &mut Document) {
+    if let Some(stored) = stored {
+        stored.keep_unseen(document);
+    }
 }
 
 fn truth(document: &Document, name: &str) -> Option<bool> {

@@ -8,23 +8,27 @@ use serde_json::{Map, Value};
 
 use super::edit_home;
 use super::notes::{NoteKind, Notes};
-use crate::scim::schema::{AttributeType, Found};
-use crate::scim::text::for_log;
+use super::value::is_primary;
+use crate::scim::schema::{Attribute, AttributeType, ENTERPRISE_USER, Found, Schema};
+use crate::scim::text::{for_log, same_folded};
 use crate::scim::{Document, Profile, ResourceSchema, ScimError};
 
 /// The rules of one workspace for one resource type.
+///
+/// An older program passes over what it does not know: a rule that is not applied for the length of an upgrade does less
+/// harm than a provider whose deactivations fail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct AttributeRules {
     /// Rules on single attributes.
     pub attributes: Vec<AttributeRule>,
-    /// Whether the user name must be an e-mail address.
+    /// Whether the user name must be an e-mail address, and the person's first one wherever e-mail addresses are sent.
     pub user_name_is_email: bool,
 }
 
 /// The rule on one attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct AttributeRule {
     /// The attribute or sub-attribute: `userType`, `name.givenName`, `urn:…:folders`.
     pub path: String,
@@ -51,6 +55,21 @@ pub enum RuleError {
     /// Lockstep writes the attribute itself.
     #[error("{0} is not the provider's to write")]
     NotWritten(String),
+}
+
+/// What a resource lacks of what is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The attribute, as the rule names it.
+    pub path: String,
+    /// The sentence that the admin reads.
+    pub sentence: String,
+}
+
+/// A violation, and where a write would have had to touch it.
+struct Fault<'s> {
+    violation: Violation,
+    looked_at: Vec<Place<'s>>,
 }
 
 impl AttributeRules {
@@ -94,44 +113,114 @@ impl AttributeRules {
 
     /// Refuses what the rules forbid, in what this write brings in.
     pub(super) fn enforce(&self, change: &Change<'_>, schema: &ResourceSchema, notes: &mut Notes) -> Result<(), ScimError> {
-        for rule in &self.attributes {
-            let Some(place) = Place::of(&rule.path, schema) else { continue };
-            let values = place.values(change.after);
-            if let Some(fault) = rule.fault(&values)
-                && change.touches(|document| place.values(document) != values)
-            {
-                change.refuse(&rule.path, fault, notes)?;
-            }
-        }
-        if self.user_name_is_email {
-            let name = |document: &Document| document.get("userName").and_then(Value::as_str).map(str::to_owned);
-            let now = name(change.after);
-            if !now.as_deref().is_some_and(is_email) && change.touches(|document| name(document) != now) {
-                let fault =
-                    "userName must be an e-mail address here: map it to the person's e-mail address at your identity provider";
-                change.refuse("userName", fault.to_owned(), notes)?;
+        for fault in self.faults(change.after, change.there(), schema) {
+            let moved = |place: &Place<'_>| change.touches(|before| place.values(before) != place.values(change.after));
+            if fault.looked_at.iter().any(moved) {
+                change.refuse(fault.violation, notes)?;
             }
         }
         Ok(())
     }
+
+    /// What of a stored resource the rules would refuse today. A default is no violation: the next write fills it in.
+    #[must_use]
+    pub fn violations(&self, document: &Document, schema: &ResourceSchema) -> Vec<Violation> {
+        let mut filled = document.clone();
+        self.fill(&mut filled, schema);
+        self.faults(&filled, None, schema).into_iter().map(|fault| fault.violation).collect()
+    }
+
+    fn faults<'s>(&self, document: &Document, there: Option<&Document>, schema: &'s ResourceSchema) -> Vec<Fault<'s>> {
+        let ruled = self.attributes.iter().filter_map(|rule| {
+            let place = Place::of(&rule.path, schema)?;
+            let known = there.map(|there| place.values(there)).unwrap_or_default();
+            let sentence = rule.fault(&place.values(document), &known)?;
+            Some(Fault { violation: Violation { path: rule.path.clone(), sentence }, looked_at: vec![place] })
+        });
+        let of_name = self.user_name_is_email.then(|| name_fault(document)).flatten();
+        // What RFC 7643 requires of its own schemas is checked where it is read.
+        let own = schema.extensions().iter().filter(|extension| extension.id != ENTERPRISE_USER);
+        ruled.chain(of_name).chain(own.filter_map(|extension| lack(extension, document))).collect()
+    }
 }
 
 impl AttributeRule {
-    /// The sentence that the admin reads, if the values break the rule.
-    fn fault(&self, values: &[&Value]) -> Option<String> {
+    /// Tells whether it asks for anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.required && self.allowed.is_empty() && self.default.is_none()
+    }
+
+    /// The sentence that the admin reads, if the values break the rule; those that are `known` were there before it came.
+    fn fault(&self, values: &[&Value], known: &[&Value]) -> Option<String> {
         let path = &self.path;
         if values.is_empty() {
-            return self.required.then(|| format!("{path} is required here and is missing: map it at your identity provider"));
+            return self.required.then(|| missing(path));
         }
         if self.allowed.is_empty() {
             return None;
         }
-        let sent =
-            values.iter().find(|value| !value.as_str().is_some_and(|text| self.allowed.iter().any(|allowed| allowed == text)))?;
+        let is_allowed = |value: &Value| value.as_str().is_some_and(|text| self.allowed.iter().any(|allowed| allowed == text));
+        let sent = values.iter().find(|value| !is_allowed(value) && !known.contains(value))?;
         let sent = sent.as_str().map_or_else(|| sent.to_string(), ToOwned::to_owned);
         let allowed = self.allowed.join(", ");
         Some(format!("{path} is {:?}; allowed here are {allowed}: change the mapping at your identity provider", for_log(&sent)))
     }
+}
+
+fn missing(path: &str) -> String {
+    format!("{path} is required here and is missing: map it at your identity provider")
+}
+
+/// Who signs in by an e-mail address has one name, not two that may drift apart.
+fn name_fault(document: &Document) -> Option<Fault<'static>> {
+    let name = document.get("userName").and_then(Value::as_str).unwrap_or_default();
+    let whole = |name: &str| Place { extension: None, name: name.to_owned(), sub: None, multi_valued: false };
+    let sentence = if is_email(name) {
+        let first = first_email(document).filter(|email| !same_folded(email, name));
+        first.map(|_| {
+            "userName and the primary e-mail address differ; here they must be the same: map both to one attribute at your \
+             identity provider"
+        })
+    } else {
+        Some("userName must be an e-mail address here: map it to the person's e-mail address at your identity provider")
+    };
+    let violation = Violation { path: "userName".to_owned(), sentence: sentence?.to_owned() };
+    Some(Fault { violation, looked_at: vec![whole("userName"), whole("emails")] })
+}
+
+/// The e-mail address that is meant if one is: the primary one, else the one for work, else the first.
+fn first_email(document: &Document) -> Option<&str> {
+    let emails = document.get("emails")?.as_array()?;
+    let is_work =
+        |email: &&Value| email.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("work"));
+    let first = emails.iter().find(|email| is_primary(email)).or_else(|| emails.iter().find(is_work)).or_else(|| emails.first());
+    first?.get("value")?.as_str()
+}
+
+/// What a schema of the workspace's own requires of a resource that uses it, and is not there.
+fn lack<'s>(extension: &'s Schema, document: &Document) -> Option<Fault<'s>> {
+    let home = document.get(&extension.id)?.as_object()?;
+    let path = extension.attributes.iter().find_map(|attribute| lacking(attribute, home))?;
+    let violation =
+        Violation { path: format!("{}:{path}", extension.id), sentence: missing(&format!("{}:{path}", extension.id)) };
+    let all = extension.attributes.iter().map(|attribute| Place {
+        extension: Some(&extension.id),
+        name: attribute.name.clone(),
+        sub: None,
+        multi_valued: attribute.multi_valued,
+    });
+    Some(Fault { violation, looked_at: all.collect() })
+}
+
+fn lacking(attribute: &Attribute, home: &Document) -> Option<String> {
+    let Some(value) = home.get(&attribute.name) else { return attribute.required.then(|| attribute.name.clone()) };
+    let entries = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let sub = entries
+        .iter()
+        .filter_map(Value::as_object)
+        .find_map(|parts| attribute.sub_attributes.iter().find_map(|sub| lacking(sub, parts)));
+    sub.map(|sub| format!("{}.{sub}", attribute.name))
 }
 
 /// A write, as far as rules are concerned.
@@ -141,16 +230,21 @@ pub(super) struct Change<'d> {
 }
 
 impl Change<'_> {
-    /// A person who comes (back) is looked at as a whole; of one who is in, only what changes.
-    fn touches(&self, differs: impl Fn(&Document) -> bool) -> bool {
-        self.before.is_none_or(|before| !is_active(before) || differs(before))
+    /// What a person who is in has already.
+    fn there(&self) -> Option<&Document> {
+        self.before.filter(|before| is_active(before))
     }
 
-    fn refuse(&self, path: &str, fault: String, notes: &mut Notes) -> Result<(), ScimError> {
+    /// A person who comes (back) is looked at as a whole; of one who is in, only what changes.
+    fn touches(&self, differs: impl Fn(&Document) -> bool) -> bool {
+        self.there().is_none_or(differs)
+    }
+
+    fn refuse(&self, violation: Violation, notes: &mut Notes) -> Result<(), ScimError> {
         if is_active(self.after) {
-            return Err(ScimError::InvalidValue(fault));
+            return Err(ScimError::InvalidValue(violation.sentence));
         }
-        notes.add(NoteKind::RuleWaived, path);
+        notes.add(NoteKind::RuleWaived, &violation.path);
         Ok(())
     }
 }
@@ -185,7 +279,9 @@ impl<'s> Place<'s> {
             Some(urn) => document.get(urn).and_then(Value::as_object),
             None => Some(document),
         };
-        let Some(value) = home.and_then(|home| home.get(&self.name)) else { return Vec::new() };
+        // The names of a free-form extension have no canonical spelling.
+        let in_any_case = |home: &'d Document| home.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name));
+        let Some((_, value)) = home.and_then(in_any_case) else { return Vec::new() };
         let entries = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         entries.iter().filter_map(|entry| self.sub.map_or(Some(entry), |sub| entry.get(sub))).collect()
     }

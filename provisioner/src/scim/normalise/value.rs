@@ -1,7 +1,7 @@
 //! One value in the shape that its definition asks for. Every spelling that a provider has for it is understood here and
 //! nowhere else.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -63,6 +63,9 @@ impl Reader<'_> {
                 Some(_) | None => return Err(wrong(name, "a list without empty entries")),
             }
         }
+        if self.profile.is_lenient() {
+            unite(definition, &mut list);
+        }
         if settle(&mut list) {
             if !self.profile.is_lenient() {
                 return Err(ScimError::InvalidValue(format!("{name} has more than one primary entry")));
@@ -83,13 +86,17 @@ impl Reader<'_> {
             return Ok(None);
         }
         if !definition.is_complex() {
+            let value = if definition.multi_valued && self.profile.is_lenient() { unwrapped(value) } else { value };
             return self.scalar(name, definition, value);
         }
         match value {
             Value::Object(members) => self.complex(name, definition, members),
             Value::String(text) if self.profile.is_lenient() && definition.sub("value").is_some() => {
                 let text = text.trim();
-                Ok((!text.is_empty()).then(|| Value::Object(Map::from_iter([("value".to_owned(), text.into())]))))
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                self.complex(name, definition, Map::from_iter([("value".to_owned(), text.into())]))
             }
             Value::String(text) if self.profile.is_lenient() && text.trim().is_empty() => Ok(None),
             Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Null => Err(wrong(name, "an object")),
@@ -227,6 +234,43 @@ fn unpacked_role(members: Map<String, Value>) -> Map<String, Value> {
     unpacked
 }
 
+/// Entra sends the entries of any multi-valued attribute as objects with a `value`, those of plain text too.
+fn unwrapped(entry: Value) -> Value {
+    match entry {
+        Value::Object(mut parts) => {
+            let key = parts.keys().find(|key| key.eq_ignore_ascii_case("value")).cloned();
+            key.and_then(|key| parts.shift_remove(&key)).unwrap_or(Value::Object(parts))
+        }
+        plain => plain,
+    }
+}
+
+/// A role is had once, however it was told: Entra's three ways to send roles differ in what they say beside the `value`.
+pub(in crate::scim) fn unite(definition: &Attribute, list: &mut Vec<Value>) {
+    if definition.name != "roles" {
+        return;
+    }
+    let (mut united, mut places) = (Vec::<Value>::with_capacity(list.len()), HashMap::new());
+    for entry in list.drain(..) {
+        let value = entry.get("value").and_then(Value::as_str).map(str::to_owned);
+        let known = value.as_ref().and_then(|value| places.get(value)).and_then(|at: &usize| united.get_mut(*at));
+        match (known, entry) {
+            (Some(Value::Object(known)), Value::Object(parts)) => {
+                let truth = parts.get("primary").filter(|primary| **primary == Value::Bool(true)).cloned();
+                known.extend(truth.map(|primary| ("primary".to_owned(), primary)));
+                for (name, part) in parts {
+                    known.entry(name).or_insert(part);
+                }
+            }
+            (_, entry) => {
+                places.extend(value.map(|value| (value, united.len())));
+                united.push(entry);
+            }
+        }
+    }
+    *list = united;
+}
+
 /// The text that a free-form attribute keeps of any value.
 fn plain_text(value: Value) -> String {
     match value {
@@ -235,7 +279,7 @@ fn plain_text(value: Value) -> String {
     }
 }
 
-fn is_whole(value: &Value) -> bool {
+pub(in crate::scim) fn is_whole(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
 }
 
@@ -244,7 +288,7 @@ fn is_instant(value: &Value) -> bool {
 }
 
 /// RFC 7643, section 2.3.6: either alphabet, padded or not.
-fn is_base64(value: &Value) -> bool {
+pub(in crate::scim) fn is_base64(value: &Value) -> bool {
     let Some(text) = value.as_str() else { return false };
     let digits = text.trim_end_matches('=');
     text.len() - digits.len() <= 2 && digits.chars().all(|c| c.is_ascii_alphanumeric() || "+/-_".contains(c))

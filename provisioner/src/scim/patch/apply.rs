@@ -8,7 +8,7 @@ use super::Op;
 use super::budget::Budget;
 use super::steps::Step;
 use crate::scim::filter::Filter;
-use crate::scim::normalise::{MAX_ENTRIES, NoteKind, Reader, demote, edit_home, is_hollow, is_primary, settle, too_long};
+use crate::scim::normalise::{MAX_ENTRIES, NoteKind, Reader, demote, edit_home, is_hollow, is_primary, settle, too_long, unite};
 use crate::scim::path::{Path, Target};
 use crate::scim::schema::{Attribute, Mutability};
 use crate::scim::text::{for_log, normal_key};
@@ -39,6 +39,7 @@ impl Editor<'_, '_> {
             (_, value) => value.unwrap_or_default(),
         };
         let urn = target.extension.map(|schema| schema.id.as_str());
+        let target = self.as_kept(target);
         let before = edit_home(self.document, urn, |home| home.get_mut(&target.name).map(Value::take));
         let entries = before.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         self.budget.spend(entries * target.filter.as_ref().map_or(1, Filter::comparisons))?;
@@ -47,7 +48,8 @@ impl Editor<'_, '_> {
             (None, Some(sub)) => self.part(step.op, &target, sub, before, value)?,
             (None, None) => self.whole(step.op, &target, before, value)?,
         };
-        if after.is_none() && target.definition.required {
+        // What an extension requires is a rule, which a person who leaves need not follow.
+        if after.is_none() && target.definition.required && target.extension.is_none() {
             return Err(match step.op {
                 Op::Remove => ScimError::Mutability(format!("{} is required and cannot be removed", target.name)),
                 Op::Add | Op::Replace => ScimError::InvalidValue(format!("{} is required and cannot be empty", target.name)),
@@ -64,7 +66,22 @@ impl Editor<'_, '_> {
         Ok(())
     }
 
+    /// A free-form extension has no canonical spelling but the one that is there.
+    fn as_kept<'s>(&self, target: Target<'s>) -> Target<'s> {
+        let home = target.extension.filter(|_| target.definition.is_free_form()).and_then(|schema| self.document.get(&schema.id));
+        let kept =
+            home.and_then(Value::as_object).and_then(|home| home.keys().find(|key| key.eq_ignore_ascii_case(&target.name)));
+        match kept {
+            Some(kept) => Target { name: kept.clone(), ..target },
+            None => target,
+        }
+    }
+
     fn not_ours_to_write(&mut self, target: &Target<'_>) -> Option<Result<(), ScimError>> {
+        // What the schemas of a resource are follows from what it has.
+        if target.extension.is_none() && target.name == "schemas" {
+            return Some(Ok(()));
+        }
         match target.sub.map_or(target.definition.mutability, |sub| sub.mutability) {
             Mutability::ReadOnly => Some(Err(ScimError::Mutability(format!("{} is read-only", named(target))))),
             Mutability::WriteOnly => {
@@ -90,7 +107,7 @@ impl Editor<'_, '_> {
         match (op, before, new) {
             (Op::Add, Some(Value::Array(mut list)), Some(Value::Array(more))) if definition.multi_valued => {
                 append(&mut list, more);
-                checked(&target.name, list)
+                self.checked(target, list)
             }
             // Adding nothing to a list is no removal.
             (Op::Add, before, None) if definition.multi_valued => Ok(before),
@@ -154,7 +171,7 @@ impl Editor<'_, '_> {
         for entry in &mut list {
             put_into(entry, &sub.name, new.clone());
         }
-        checked(&target.name, list)
+        self.checked(target, list)
     }
 
     /// The entries of a list that a filter selects.
@@ -191,7 +208,7 @@ impl Editor<'_, '_> {
             },
         }
         one_primary(&mut entries);
-        checked(&target.name, entries.into_iter().map(|(entry, _)| entry).collect())
+        self.checked(target, entries.into_iter().map(|(entry, _)| entry).collect())
     }
 
     /// Entra expects an entry to be made that the filter would have selected (RFC 7644 would have an error).
@@ -208,7 +225,7 @@ impl Editor<'_, '_> {
         match op {
             Op::Remove if lenient => {
                 self.reader.notes.add(NoteKind::NoMatch, &named(target));
-                return checked(&target.name, list);
+                return self.checked(target, list);
             }
             Op::Replace if !lenient => return Err(no_target()),
             Op::Remove => return Err(no_target()),
@@ -220,13 +237,26 @@ impl Editor<'_, '_> {
             }
             None => self.reader.entry(&target.name, target.definition, single(value))?,
         };
-        let Some(made) = made else { return checked(&target.name, list) };
+        let Some(made) = made else { return self.checked(target, list) };
         let made = with_equalities(made, filter);
         if !filter.matches(&made) {
             return Err(no_target());
         }
         append(&mut list, vec![made]);
-        checked(&target.name, list)
+        self.checked(target, list)
+    }
+
+    /// A list as it may be stored: no empty entry, none twice, at most one primary, not too long.
+    fn checked(&self, target: &Target<'_>, mut list: Vec<Value>) -> Result<Option<Value>, ScimError> {
+        list.retain(|entry| !entry.is_null() && !is_hollow(entry));
+        if self.reader.profile.is_lenient() {
+            unite(target.definition, &mut list);
+        }
+        settle(&mut list);
+        if list.len() > MAX_ENTRIES {
+            return Err(too_long(&target.name));
+        }
+        Ok((!list.is_empty()).then_some(Value::Array(list)))
     }
 
     fn part_value(&mut self, op: Op, target: &Target<'_>, sub: &Attribute, value: Value) -> Result<Option<Value>, ScimError> {
@@ -261,16 +291,6 @@ fn one_primary(entries: &mut [(Value, bool)]) {
         let untouched = entries.iter_mut().filter(|(_, selected)| !selected);
         untouched.for_each(|(entry, _)| demote(entry));
     }
-}
-
-/// A list as it may be stored: no empty entry, none twice, at most one primary, not too long.
-fn checked(name: &str, mut list: Vec<Value>) -> Result<Option<Value>, ScimError> {
-    list.retain(|entry| !entry.is_null() && !is_hollow(entry));
-    settle(&mut list);
-    if list.len() > MAX_ENTRIES {
-        return Err(too_long(name));
-    }
-    Ok((!list.is_empty()).then_some(Value::Array(list)))
 }
 
 /// A selected entry after `add` or `replace` of the whole of it.

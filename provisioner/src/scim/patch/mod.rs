@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::normalise::{self, Context, Current, Group, Notes, Reader, User};
 use super::path::Path;
+use super::stored::Stored;
 use super::text::for_log;
 use super::{Profile, ScimError};
 use apply::Editor;
@@ -67,6 +68,7 @@ pub struct Operation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchRequest {
     operations: Vec<Operation>,
+    is_capitalised: bool,
 }
 
 /// A patched user.
@@ -108,8 +110,15 @@ impl PatchRequest {
         if operations.len() > MAX_OPERATIONS {
             return Err(ScimError::TooLarge(format!("a PATCH has at most {MAX_OPERATIONS} operations")));
         }
+        let is_capitalised = operations.iter().all(is_capitalised);
         let operations = operations.into_iter().map(operation).collect::<Result<_, _>>()?;
-        Ok(Self { operations })
+        Ok(Self { operations, is_capitalised })
+    }
+
+    /// Tells whether the operations are written `Add`, `Replace` and `Remove`, as Entra's provisioning job does and nobody else.
+    #[must_use]
+    pub fn is_capitalised(&self) -> bool {
+        self.is_capitalised
     }
 
     /// The operations.
@@ -121,7 +130,8 @@ impl PatchRequest {
 
 /// Applies a PATCH to a user, or says why none of it is applied.
 pub fn user(request: PatchRequest, context: &Context<'_>, current: Current<'_>) -> Result<PatchedUser, ScimError> {
-    let mut document = current.document.clone();
+    let stored = Stored::read(current.document, context.schema);
+    let mut document = stored.seen.clone();
     let (mut notes, mut budget) = (Notes::default(), Budget::new());
     for operation in request.operations {
         for step in steps::of(operation, context, current.id, &mut notes, &mut budget)? {
@@ -129,13 +139,14 @@ pub fn user(request: PatchRequest, context: &Context<'_>, current: Current<'_>) 
             Editor { document: &mut document, reader, budget: &mut budget }.apply(step)?;
         }
     }
-    let user = normalise::finish_user(document, context, Some(current), notes)?;
+    let user = normalise::finish_user(document, context, Some(&stored), notes)?;
     Ok(PatchedUser { changed: user.document != *current.document, user })
 }
 
 /// Applies a PATCH to a group, or says why none of it is applied. `current` has no members, and need not.
 pub fn group(request: PatchRequest, context: &Context<'_>, current: Current<'_>) -> Result<PatchedGroup, ScimError> {
-    let mut document = current.document.clone();
+    let stored = Stored::read(current.document, context.schema);
+    let mut document = stored.seen.clone();
     let (mut notes, mut budget) = (Notes::default(), Budget::new());
     let mut members = members::Plan::default();
     for operation in request.operations {
@@ -151,8 +162,13 @@ pub fn group(request: PatchRequest, context: &Context<'_>, current: Current<'_>)
             }
         }
     }
-    let group = normalise::finish_group(document, context, Some(current), notes)?;
+    let group = normalise::finish_group(document, context, Some(&stored), notes)?;
     Ok(PatchedGroup { changed: group.document != *current.document, group, members: members.into_operations() })
+}
+
+fn is_capitalised(operation: &Value) -> bool {
+    let op = operation.as_object().and_then(|members| members.iter().find(|(name, _)| name.eq_ignore_ascii_case("op")));
+    op.and_then(|(_, op)| op.as_str()).is_some_and(|op| op.starts_with(|first: char| first.is_ascii_uppercase()))
 }
 
 fn operation(item: Value) -> Result<Operation, ScimError> {

@@ -6,7 +6,7 @@ use super::budget::{Budget, NAME};
 use super::{Op, Operation};
 use crate::scim::ScimError;
 use crate::scim::normalise::{Context, NoteKind, Notes, Reader};
-use crate::scim::path::{Path, PathError};
+use crate::scim::path::{Path, PathError, Target};
 use crate::scim::schema::{Mutability, Schema};
 use crate::scim::text::for_log;
 
@@ -93,14 +93,28 @@ impl<'s> Steps<'_, 's, '_> {
                 self.step(path, Some(value));
                 Ok(())
             }
+            Err(PathError::Unknown) if self.context.schema.is_stem(key) => self.stem(key, value),
             Err(PathError::Unknown) => self.reader.unknown(key),
             Err(PathError::Refused(error)) => Err(error),
         }
     }
 
+    /// A provider takes what stands behind the last colon for an attribute, also where it belongs to the schema's URN.
+    fn stem(&mut self, stem: &str, value: Value) -> Result<(), ScimError> {
+        let Value::Object(members) = value else { return self.reader.unknown(stem) };
+        self.budget.spend(members.len() * NAME)?;
+        members.into_iter().try_for_each(|(key, value)| self.keyed(&format!("{stem}:{key}"), value))
+    }
+
     /// The attributes of a schema together. The strict profile replaces all of an extension, the lenient one what is named.
     fn whole_schema(&mut self, schema: &'s Schema, value: Option<Value>) -> Result<(), ScimError> {
         let is_core = schema.id == self.context.schema.core().id;
+        let sole = value.as_ref().filter(|_| self.context.profile.is_lenient()).and_then(|value| schema.means_sole(value));
+        if let Some(sole) = sole {
+            let path = Target { extension: Some(schema), name: sole.name.clone(), definition: sole, filter: None, sub: None };
+            self.step(Path::Attribute(path), value);
+            return Ok(());
+        }
         let removal = Step { op: Op::Remove, path: Path::Schema(schema), value: None };
         match (self.op, value) {
             (Op::Remove, _) | (Op::Replace, Some(Value::Null)) if !is_core => self.done.push(removal),
@@ -120,6 +134,9 @@ impl<'s> Steps<'_, 's, '_> {
     }
 
     fn member_of(&mut self, schema: &Schema, key: &str, value: Value) -> Result<(), ScimError> {
+        if key.eq_ignore_ascii_case("schemas") {
+            return Ok(());
+        }
         let qualified = format!("{}:{key}", schema.id);
         match Path::parse(&qualified, self.context.schema, self.context.profile) {
             Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => {

@@ -81,10 +81,6 @@ impl Attribute {
         Self { returned: Returned::Always, ..self }
     }
 
-    pub(super) fn on_request(self) -> Self {
-        Self { returned: Returned::Request, ..self }
-    }
-
     pub(super) fn immutable(self) -> Self {
         Self { mutability: Mutability::Immutable, ..self }
     }

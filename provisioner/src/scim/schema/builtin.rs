@@ -3,6 +3,16 @@
 use super::build::{attribute, boolean, complex, date_time, integer, plural, reference, schema, string};
 use super::{Attribute, AttributeType, ENTERPRISE_USER, GROUP, RESOURCE_TYPE, SCHEMA, SERVICE_PROVIDER_CONFIG, Schema, USER};
 
+/// The namespaces of RFC 7643, section 10.3.1, and of RFC 7644, section 8.2, which are not a workspace's to extend.
+const RESERVED: [&str; 3] =
+    ["urn:ietf:params:scim:schemas:core:2.0:", "urn:ietf:params:scim:api:", "urn:ietf:params:scim:event:"];
+
+/// Whether the URN belongs to SCIM itself.
+pub(super) fn is_reserved(urn: &str) -> bool {
+    let begins = |prefix: &str| urn.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+    urn.eq_ignore_ascii_case(ENTERPRISE_USER) || RESERVED.into_iter().any(begins)
+}
+
 /// Section 3.1. `externalId` is text of the client's own, never a key of ours (CVE-2025-41115).
 pub(super) fn common() -> Vec<Attribute> {
     vec![
@@ -145,7 +155,7 @@ pub(super) fn enterprise_user() -> Schema {
     )
 }
 
-/// Section 4.2, which has no `display`: it is the server's to say, for whoever asks.
+/// Section 4.2, with the `display` that its example in section 8.4 has.
 pub(super) fn group() -> Schema {
     let members = complex(
         "members",
@@ -153,7 +163,7 @@ pub(super) fn group() -> Schema {
             string("value", "The identifier of the member.").case_exact().immutable(),
             reference("$ref", &["User", "Group"], "The URI of the member.").immutable(),
             string("type", "What the member is.").among(&["User", "Group"]).immutable(),
-            string("display", "The name of the member.").read_only().on_request(),
+            string("display", "The name of the member.").immutable(),
         ],
         "The members of the group.",
     );

@@ -1,6 +1,7 @@
 //! What a workspace's own extension must be like before it joins the schemas.
 
-use super::{Attribute, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
+use super::{Attribute, Mutability, ResourceSchema, Returned, Schema, Uniqueness, builtin};
+use crate::scim::Profile;
 
 const MAX_ATTRIBUTES: usize = 100;
 const MAX_URN: usize = 256;
@@ -12,9 +13,15 @@ pub enum SchemaError {
     /// The id is no URN.
     #[error("{0:?} is not a URN: it begins with urn: and has letters, digits and -._: and no more than 256 characters")]
     Urn(String),
-    /// The id is in use.
+    /// The id is in use, by a schema or by an attribute of one.
     #[error("{0} is already defined")]
     Taken(String),
+    /// The id and an attribute of it would together read like another schema.
+    #[error("{0} would be an attribute of this schema as well: no path could tell them apart")]
+    Shadows(String),
+    /// Another resource type has a schema of this id that is not the same.
+    #[error("{0} is defined differently for the other resource type: one URN has one definition")]
+    Differs(String),
     /// The name does not follow RFC 7643, section 2.1.
     #[error("{0:?} is not an attribute name: a letter, then letters, digits, - and _")]
     Name(String),
@@ -38,8 +45,11 @@ pub(super) fn checked(schema: Schema, resource: &ResourceSchema) -> Result<Schem
     if !is_urn(&schema.id) {
         return Err(SchemaError::Urn(schema.id));
     }
-    if resource.core.id.eq_ignore_ascii_case(&schema.id) || resource.extension(&schema.id).is_some() {
+    if builtin::is_reserved(&schema.id) || resource.find(&schema.id, Profile::Strict).is_some() {
         return Err(SchemaError::Taken(schema.id));
+    }
+    if let Some(other) = resource.extensions.iter().find(|other| schema.reads_as_attribute(&other.id)) {
+        return Err(SchemaError::Shadows(other.id.clone()));
     }
     let count = schema.attributes.len();
     if count > MAX_ATTRIBUTES || (count == 0 && !schema.free_form) {
@@ -47,6 +57,15 @@ pub(super) fn checked(schema: Schema, resource: &ResourceSchema) -> Result<Schem
     }
     attributes(&schema.attributes, false)?;
     Ok(schema)
+}
+
+impl Schema {
+    /// Whether this URN, in a path, would name an attribute of the schema.
+    fn reads_as_attribute(&self, urn: &str) -> bool {
+        let Some((head, rest)) = urn.split_at_checked(self.id.len()) else { return false };
+        let Some(rest) = rest.strip_prefix(':').filter(|_| head.eq_ignore_ascii_case(&self.id)) else { return false };
+        self.free_form || self.attribute(rest).is_some()
+    }
 }
 
 fn attributes(definitions: &[Attribute], inside: bool) -> Result<(), SchemaError> {

@@ -1,7 +1,12 @@
 //! Finds what a client's spelling of an attribute means: any case, with or without a URN, with or without a sub-attribute.
 
-use super::{Attribute, AttributeType, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
+use serde_json::Value;
+
+use super::{Attribute, AttributeType, ENTERPRISE_USER, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
 use crate::scim::Profile;
+
+/// The longest name of a free-form extension.
+const MAX_KEY: usize = 128;
 
 /// The definition of every attribute of a free-form extension.
 static FREE_FORM: Attribute = Attribute {
@@ -70,8 +75,34 @@ impl ResourceSchema {
         let mut matching = self.extensions.iter().filter_map(|schema| Some((schema, schema.attribute(name)?)));
         match (matching.next(), matching.next()) {
             (Some((schema, definition)), None) => part(Some(schema), definition, sub),
+            // A workspace's own schema does not change what a provider's traffic has meant all along.
+            (Some((schema, definition)), Some(_)) if schema.id == ENTERPRISE_USER => part(Some(schema), definition, sub),
             (None | Some(_), _) => None,
         }
+    }
+
+    /// Finds the attribute that `path` names. In the lenient profile the URN of a schema with one attribute stands for that
+    /// attribute too: where a mapping says `urn:…:folders`, only the admin knows whether `folders` is the schema or in it.
+    pub(crate) fn find_attribute<'s: 'p, 'p>(&'s self, path: &'p str, profile: Profile) -> Option<Found<'s, 'p>> {
+        match Self::meant(self.find(path, profile)?, profile) {
+            Found::Schema(_) => None,
+            found @ Found::Attribute { .. } => Some(found),
+        }
+    }
+
+    /// What is meant where only an attribute can be.
+    pub(in crate::scim) fn meant<'s: 'p, 'p>(found: Found<'s, 'p>, profile: Profile) -> Found<'s, 'p> {
+        match found {
+            Found::Schema(schema) if profile.is_lenient() => {
+                schema.sole().and_then(|sole| part(Some(schema), sole, None)).unwrap_or(found)
+            }
+            found => found,
+        }
+    }
+
+    /// Tells whether some extension's URN goes on where this one ends.
+    pub(in crate::scim) fn is_stem(&self, urn: &str) -> bool {
+        self.extensions.iter().any(|schema| after_urn(&schema.id, urn).is_some_and(|rest| !rest.is_empty()))
     }
 
     /// URNs have dots and colons of their own, so the known ones are tried, the longest first.
@@ -94,7 +125,7 @@ impl ResourceSchema {
         }
         match schema.attribute(name) {
             Some(definition) => part(Some(schema), definition, sub),
-            None if schema.free_form => {
+            None if schema.free_form && is_key(rest) => {
                 Some(Found::Attribute { extension: Some(schema), name: rest, definition: &FREE_FORM, sub: None })
             }
             None => None,
@@ -108,6 +139,39 @@ impl Schema {
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
     }
+
+    /// The definition under which this name's value is kept.
+    pub(in crate::scim) fn definition(&self, name: &str) -> Option<&Attribute> {
+        self.attribute(name).or_else(|| (self.free_form && is_key(name)).then_some(&FREE_FORM))
+    }
+
+    /// The attribute of a workspace's own schema that has no other.
+    pub(in crate::scim) fn sole(&self) -> Option<&Attribute> {
+        match self.attributes.as_slice() {
+            [sole] if !self.free_form => Some(sole),
+            _ => None,
+        }
+    }
+}
+
+impl Schema {
+    /// The only attribute, where a value that is sent for the whole schema can but be meant for it: anything that is no object,
+    /// or an object that is the attribute's own.
+    pub(in crate::scim) fn means_sole(&self, value: &Value) -> Option<&Attribute> {
+        let names_it = |sole: &Attribute| match value {
+            Value::Null => false,
+            Value::Object(members) => {
+                sole.is_complex() && !members.is_empty() && !members.keys().any(|key| key.eq_ignore_ascii_case(&sole.name))
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
+        };
+        self.sole().filter(|sole| names_it(sole))
+    }
+}
+
+/// What a name of a free-form extension is like: any that a path can say. `schemas` is SCIM's own, in whatever object.
+fn is_key(name: &str) -> bool {
+    !name.eq_ignore_ascii_case("schemas") && (1..=MAX_KEY).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c))
 }
 
 /// What follows the URN: nothing, or the text after its colon.
@@ -178,6 +242,7 @@ mod tests {
             ("urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName:folders", Some(" folders")),
             ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:cost.centre", Some(" cost.centre")),
             ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:", None),
+            ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:cost centre", None),
             ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User:department", None),
             ("userName.value", None),
             ("emails.", None),
@@ -212,11 +277,74 @@ mod tests {
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","uniqueness":"server"}]}"#, "uniqueness"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","type":"complex"}]}"#, "subAttributes"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","mutability":"readOnly"}]}"#, "readOnly"),
+            (r#"{"id":"urn:ietf:params:scim:schemas:core:2.0:Group","attributes":[{"name":"a"}]}"#, "already defined"),
+            (r#"{"id":"urn:ietf:params:scim:schemas:core:2.0:User:name","attributes":[{"name":"a"}]}"#, "already defined"),
+            (
+                r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager","attributes":[{"name":"a"}]}"#,
+                "already defined",
+            ),
+            (r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0","freeForm":true}"#, "tell them apart"),
+            (
+                r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0","attributes":[{"name":"User"}]}"#,
+                "tell them apart",
+            ),
         ];
         for (json, reason) in table {
             let error: SchemaError = SchemaSet::standard().with_extension(ResourceKind::User, custom(json)).unwrap_err();
 
             assert!(error.to_string().contains(reason), "{json}: {error}");
         }
+    }
+
+    #[test]
+    fn a_schema_that_reads_like_an_attribute_of_another_is_refused_whichever_comes_first() {
+        let outer = custom(&format!(r#"{{"id":"{FOLDERS}","attributes":[{{"name":"folders"}}]}}"#));
+        let inner = custom(&format!(r#"{{"id":"{FOLDERS}:folders","attributes":[{{"name":"names","multiValued":true}}]}}"#));
+        let beside = custom(&format!(r#"{{"id":"{FOLDERS}:teams","attributes":[{{"name":"names","multiValued":true}}]}}"#));
+        let add = |first: &Schema, second: &Schema| {
+            let set = SchemaSet::standard().with_extension(ResourceKind::User, first.clone()).unwrap();
+            set.with_extension(ResourceKind::User, second.clone())
+        };
+
+        assert_eq!(add(&outer, &inner), Err(SchemaError::Taken(inner.id.clone())));
+        assert_eq!(add(&inner, &outer), Err(SchemaError::Shadows(inner.id.clone())));
+        assert!(add(&outer, &beside).is_ok());
+    }
+
+    #[test]
+    fn one_urn_has_one_definition_for_users_and_groups() {
+        let schema = |name: &str| custom(&format!(r#"{{"id":"urn:x:y","attributes":[{{"name":"{name}"}}]}}"#));
+        let set = SchemaSet::standard().with_extension(ResourceKind::User, schema("a")).unwrap();
+
+        assert_eq!(set.clone().with_extension(ResourceKind::Group, schema("b")), Err(SchemaError::Differs("urn:x:y".into())));
+        let both = set.with_extension(ResourceKind::Group, schema("a")).unwrap();
+        assert_eq!(both.published().iter().filter(|published| published.id == "urn:x:y").count(), 1);
+        assert!(both.of_all().find("urn:x:y:a", Profile::Strict).is_some());
+    }
+
+    #[test]
+    fn a_schema_with_one_attribute_is_meant_by_its_urn_too() {
+        let schema = custom(r#"{"id":"urn:x:folders","attributes":[{"name":"names","multiValued":true}]}"#);
+        let set = SchemaSet::standard().with_extension(ResourceKind::User, schema).unwrap();
+        let user = set.of(ResourceKind::User);
+        let is_names = |found: Option<Found<'_, '_>>| matches!(found, Some(Found::Attribute { name: "names", .. }));
+
+        assert!(is_names(user.find_attribute("URN:x:folders", Profile::Lenient)));
+        assert!(is_names(user.find_attribute("urn:x:folders:names", Profile::Strict)));
+        assert!(user.find_attribute("urn:x:folders", Profile::Strict).is_none());
+        assert!(user.find_attribute(ENTERPRISE_USER, Profile::Lenient).is_none());
+    }
+
+    #[test]
+    fn a_new_schema_does_not_change_what_an_unqualified_name_means() {
+        let schema = custom(r#"{"id":"urn:x:y","attributes":[{"name":"manager"},{"name":"badge"}]}"#);
+        let set = SchemaSet::standard().with_extension(ResourceKind::User, schema).unwrap();
+        let urn = |name: &str| match set.of(ResourceKind::User).find(name, Profile::Lenient) {
+            Some(Found::Attribute { extension, .. }) => extension.map(|schema| schema.id.clone()),
+            _ => None,
+        };
+
+        assert_eq!(urn("manager").as_deref(), Some(ENTERPRISE_USER));
+        assert_eq!(urn("badge").as_deref(), Some("urn:x:y"));
     }
 }

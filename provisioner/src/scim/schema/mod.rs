@@ -13,6 +13,8 @@ pub use lookup::Found;
 
 use serde::{Deserialize, Serialize};
 
+use super::Profile;
+
 /// The schema of a user.
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// The extension for people of an organisation.
@@ -134,10 +136,23 @@ pub struct Attribute {
 }
 
 impl Attribute {
+    /// A text attribute of this name that is not a list.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        build::string(name, "")
+    }
+
     /// The sub-attribute of this name in any case.
     #[must_use]
     pub fn sub(&self, name: &str) -> Option<&Attribute> {
         self.sub_attributes.iter().find(|sub| sub.name.eq_ignore_ascii_case(name))
+    }
+
+    fn announce(&mut self, required: bool, values: &[String]) {
+        self.required |= required;
+        if !values.is_empty() {
+            self.canonical_values = values.to_vec();
+        }
     }
 
     /// Tells whether it stands for any name of a free-form extension.
@@ -209,6 +224,8 @@ pub struct ResourceSchema {
     common: Vec<Attribute>,
     core: Schema,
     extensions: Vec<Schema>,
+    /// The extensions that a resource cannot be without.
+    demanded: Vec<String>,
 }
 
 impl ResourceSchema {
@@ -235,6 +252,33 @@ impl ResourceSchema {
     pub fn extensions(&self) -> &[Schema] {
         &self.extensions
     }
+
+    /// Announces what a rule asks of an attribute; what is read stays as it is.
+    pub(crate) fn announce(&mut self, path: &str, required: bool, values: &[String]) {
+        let Some(Found::Attribute { extension, name, sub, .. }) = self.find(path, Profile::Strict) else { return };
+        let (urn, name, sub) = (extension.map(|schema| schema.id.clone()), name.to_owned(), sub.map(|sub| sub.name.clone()));
+        if let Some(urn) = urn.as_ref().filter(|urn| required && !self.demands(urn)) {
+            self.demanded.push(urn.clone());
+        }
+        let home = match urn {
+            Some(urn) => self.extensions.iter_mut().find(|schema| schema.id == urn),
+            None => Some(&mut self.core),
+        };
+        let definition = home.and_then(|schema| schema.attributes.iter_mut().find(|attribute| attribute.name == name));
+        let Some(definition) = definition else { return };
+        definition.required |= required;
+        let part = sub.as_deref().unwrap_or("value");
+        match definition.sub_attributes.iter_mut().find(|attribute| attribute.name == part) {
+            Some(part) => part.announce(required, values),
+            None => definition.announce(required, values),
+        }
+    }
+
+    /// Tells whether a resource cannot be without this extension.
+    #[must_use]
+    pub fn demands(&self, urn: &str) -> bool {
+        self.demanded.iter().any(|demanded| demanded == urn)
+    }
 }
 
 /// The schemas of one workspace. Build it once and share it.
@@ -254,12 +298,14 @@ impl SchemaSet {
                 common: builtin::common(),
                 core: builtin::user(),
                 extensions: vec![builtin::enterprise_user()],
+                demanded: Vec::new(),
             },
             group: ResourceSchema {
                 kind: ResourceKind::Group,
                 common: builtin::common(),
                 core: builtin::group(),
                 extensions: Vec::new(),
+                demanded: Vec::new(),
             },
         }
     }
@@ -279,18 +325,31 @@ impl SchemaSet {
         let mut all = self.user.clone();
         let more = self.group.core.attributes.iter().filter(|attribute| self.user.attribute(&attribute.name).is_none());
         all.core.attributes.extend(more.cloned());
-        all.extensions.extend(self.group.extensions.iter().cloned());
+        let more = self.group.extensions.iter().filter(|extension| self.user.extension(&extension.id).is_none());
+        all.extensions.extend(more.cloned());
         all
     }
 
     /// Adds a workspace's own extension.
     pub fn with_extension(mut self, kind: ResourceKind, schema: Schema) -> Result<Self, SchemaError> {
-        let resource = match kind {
+        let (resource, other) = match kind {
+            ResourceKind::User => (&mut self.user, &self.group),
+            ResourceKind::Group => (&mut self.group, &self.user),
+        };
+        let schema = extension::checked(schema, resource)?;
+        if other.extension(&schema.id).is_some_and(|other| *other != schema) {
+            return Err(SchemaError::Differs(schema.id));
+        }
+        resource.extensions.push(schema);
+        Ok(self)
+    }
+
+    /// The schemas of one resource type, to be announced differently from how they are read.
+    pub(crate) fn of_mut(&mut self, kind: ResourceKind) -> &mut ResourceSchema {
+        match kind {
             ResourceKind::User => &mut self.user,
             ResourceKind::Group => &mut self.group,
-        };
-        resource.extensions.push(extension::checked(schema, resource)?);
-        Ok(self)
+        }
     }
 
     /// Every schema that `/Schemas` answers, each once.

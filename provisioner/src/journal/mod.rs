@@ -1,0 +1,252 @@
+//! The provisioning log: a line for every request of a known provider, written behind the answers, so that it costs them next to
+//! nothing and never stops them. The audit trail, written with each change, is the record of truth; this is for the admin who
+//! wonders why something did not happen.
+
+mod client;
+mod line;
+mod sentence;
+#[cfg(test)]
+mod tests;
+mod turned_away;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use lockstep_shared::{
+    clock::{BootTime, SharedClock},
+    id::{EntryId, WorkspaceId},
+    model::provisioning::{Action, Entry, Outcome},
+    store::Store,
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::turned_away::Tally;
+use crate::scim::ScimError;
+
+pub use self::{client::known_as, line::Line, turned_away::Reason};
+
+/// Entries that wait to be written; more make the requests wait, briefly.
+const QUEUE: usize = 4_096;
+/// How briefly. Then the entry is lost, and counted: provisioning goes on.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Where requests come from, as the log names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The request's id.
+    pub request: String,
+    /// The client's name for itself, cut short.
+    pub client: String,
+}
+
+impl Origin {
+    /// The origin of a request with this id and `User-Agent`.
+    #[must_use]
+    pub fn new(request: String, user_agent: &str) -> Self {
+        Self { request, client: client::shortened(user_agent) }
+    }
+}
+
+/// The provisioning log, to be written to. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    clock: SharedClock,
+    sender: mpsc::Sender<Item>,
+    tally: Mutex<Tally>,
+    lost: Mutex<HashMap<WorkspaceId, u64>>,
+}
+
+/// An entry on its way.
+#[derive(Debug)]
+enum Item {
+    /// Of a workspace that is there.
+    Certain(Entry),
+    /// Of one that somebody without a credential named.
+    Claimed(Entry),
+}
+
+impl Journal {
+    /// Starts to write into a database, until `closing` and then what is left.
+    #[must_use]
+    pub fn start(store: Store, clock: SharedClock, tasks: &TaskTracker, closing: CancellationToken) -> Self {
+        let (journal, receiver) = Self::new(clock, QUEUE);
+        tasks.spawn(writer::run(journal.clone(), receiver, store, closing));
+        journal
+    }
+
+    fn new(clock: SharedClock, queue: usize) -> (Self, mpsc::Receiver<Item>) {
+        let (sender, receiver) = mpsc::channel(queue);
+        (Self(Arc::new(Inner { clock, sender, tally: Mutex::default(), lost: Mutex::default() })), receiver)
+    }
+
+    /// Begins the record of an operation. Dropped before its end, it says that nobody waited for the answer.
+    pub fn begin(&self, workspace: &WorkspaceId, credential: String, origin: &Origin, action: Action, line: &Line) -> Record {
+        Record {
+            journal: self.clone(),
+            workspace: workspace.clone(),
+            credential,
+            origin: origin.clone(),
+            action,
+            line: line.clone(),
+            begun: self.0.clock.boot(),
+            is_over: false,
+        }
+    }
+
+    /// Counts a request that was turned away before it was read. Whether there is such a workspace is looked up later, by the task
+    /// that writes: nobody can tell from the answer.
+    pub fn turned_away(&self, workspace: &str, reason: Reason, user_agent: &str) {
+        let Ok(workspace) = WorkspaceId::parse(workspace) else { return };
+        let (now, at) = (self.0.clock.boot(), self.0.clock.now());
+        let entry = self.tally().add(&workspace, reason, || client::shortened(user_agent), now, at);
+        if let Some(entry) = entry {
+            // What does not fit is not waited for: nobody could be made to wait by others' bad credentials.
+            drop(self.0.sender.try_send(Item::Claimed(entry)));
+        }
+    }
+
+    async fn write(&self, entry: Entry) {
+        let item = match self.0.sender.try_send(Item::Certain(entry)) {
+            Ok(()) => return,
+            Err(TrySendError::Full(item) | TrySendError::Closed(item)) => item,
+        };
+        match timeout(PATIENCE, self.0.sender.reserve()).await {
+            Ok(Ok(place)) => place.send(item),
+            Ok(Err(_)) | Err(_) => self.lose(item),
+        }
+    }
+
+    fn write_at_once(&self, entry: Entry) {
+        if let Err(TrySendError::Full(item) | TrySendError::Closed(item)) = self.0.sender.try_send(Item::Certain(entry)) {
+            self.lose(item);
+        }
+    }
+
+    fn lose(&self, item: Item) {
+        let (Item::Certain(entry) | Item::Claimed(entry)) = item;
+        *self.lost().entry(entry.workspace).or_default() += 1;
+    }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> std::sync::MutexGuard<'_, HashMap<WorkspaceId, u64>> {
+        self.0.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been counted and is due by now: requests turned away, and a row for each workspace of which entries were lost.
+    fn counted(&self, all: bool) -> Vec<Item> {
+        let (now, at) = (self.0.clock.boot(), self.0.clock.now());
+        let turned_away = self.tally().due(now, at, all);
+        let lost = std::mem::take(&mut *self.lost());
+        let lost = lost.into_iter().map(|(workspace, count)| Entry {
+            id: EntryId::new(),
+            workspace,
+            at,
+            request: String::new(),
+            credential: String::new(),
+            client: String::new(),
+            action: Action::Lost.to_string(),
+            target: String::new(),
+            status: 0,
+            outcome: Outcome::Failed,
+            sentence: Some(format!(
+                "{count} entries of this log were lost: the database could not keep up; the audit trail is whole"
+            )),
+            detail: serde_json::Map::from_iter([("count".to_owned(), json!(count))]),
+            people: Vec::new(),
+        });
+        turned_away.into_iter().map(Item::Claimed).chain(lost.map(Item::Certain)).collect()
+    }
+}
+
+/// The record of an operation under way.
+#[derive(Debug)]
+#[must_use = "what came of it has to be told"]
+pub struct Record {
+    journal: Journal,
+    workspace: WorkspaceId,
+    credential: String,
+    origin: Origin,
+    action: Action,
+    line: Line,
+    begun: BootTime,
+    is_over: bool,
+}
+
+impl Record {
+    /// It was carried out.
+    pub async fn done(mut self, status: u16) {
+        let entry = self.entry(status, None);
+        self.journal.write(entry).await;
+    }
+
+    /// It was not.
+    pub async fn failed(mut self, error: &ScimError) {
+        let entry = self.entry(error.parts().0.as_u16(), Some(&|action| sentence::of_error(action, error)));
+        let outcome = if matches!(error, ScimError::Held { .. }) {
+            Outcome::Held
+        } else if matches!(error, ScimError::Unavailable { .. } | ScimError::Internal { .. }) {
+            Outcome::Failed
+        } else {
+            Outcome::Refused
+        };
+        self.journal.write(Entry { outcome, ..entry }).await;
+    }
+
+    /// A Bulk request came to its end, with so many failed operations.
+    pub async fn bulk(mut self, operations: usize, failed: usize) {
+        self.line.detail("operations", operations);
+        self.line.detail("failed", failed);
+        let told: Option<&dyn Fn(Action) -> String> =
+            if failed > 0 { Some(&|_| sentence::of_bulk(failed, operations)) } else { None };
+        let entry = self.entry(200, told);
+        self.journal.write(entry).await;
+    }
+
+    fn entry(&mut self, status: u16, sentence: Option<&dyn Fn(Action) -> String>) -> Entry {
+        self.is_over = true;
+        let told = self.line.take();
+        let action = told.action.unwrap_or(self.action);
+        let (at, took) = (self.journal.0.clock.now(), self.journal.0.clock.boot().since(self.begun));
+        let mut detail = told.detail;
+        detail.insert("took_ms".to_owned(), Value::from(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+        Entry {
+            id: EntryId::new(),
+            workspace: self.workspace.clone(),
+            at,
+            request: std::mem::take(&mut self.origin.request),
+            credential: std::mem::take(&mut self.credential),
+            client: std::mem::take(&mut self.origin.client),
+            action: action.to_string(),
+            target: told.target,
+            status,
+            outcome: if told.is_unchanged { Outcome::Unchanged } else { Outcome::Done },
+            sentence: sentence.map(|sentence| sentence(action)),
+            detail,
+            people: told.people,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let entry = self.entry(0, Some(&sentence::of_silence));
+            self.journal.write_at_once(Entry { outcome: Outcome::Failed, ..entry });
+        }
+    }
+}

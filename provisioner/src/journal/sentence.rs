@@ -1,0 +1,217 @@
+//! Why something went wrong, in a sentence that an admin can act on. It names attributes and what is allowed, never a person: of
+//! what the client sent only the value of an attribute with a rule is shown.
+
+use lockstep_shared::model::provisioning::Action;
+
+use crate::scim::ScimError;
+
+/// What the client did, as the beginning of a sentence whose subject is the client.
+fn deed(action: Action) -> &'static str {
+    match action {
+        Action::UserCreate => "sent a new user",
+        Action::UserRead => "read a user",
+        Action::UserFind => "looked for users",
+        Action::UserUpdate => "changed a user",
+        Action::UserActivate => "switched a user on",
+        Action::UserDeactivate => "switched a user off",
+        Action::UserDelete => "deleted a user",
+        Action::GroupCreate => "sent a new group",
+        Action::GroupRead => "read a group",
+        Action::GroupFind => "looked for groups",
+        Action::GroupUpdate => "changed a group",
+        Action::GroupMembers => "changed the members of a group",
+        Action::GroupDelete => "deleted a group",
+        Action::Search => "searched",
+        Action::Bulk => "sent a Bulk request",
+        Action::Discovery => "asked what this server can do",
+        Action::Unknown | Action::TurnedAway | Action::Lost => "sent a request",
+    }
+}
+
+/// The sentence for a request that was told `error`.
+pub(super) fn of_error(action: Action, error: &ScimError) -> String {
+    let verdict = if matches!(error, ScimError::Held { .. }) {
+        "is held"
+    } else if matches!(error, ScimError::Unavailable { .. } | ScimError::Internal { .. }) {
+        "was not carried out"
+    } else {
+        "was refused"
+    };
+    format!("{}, which {verdict}: {}", deed(action), cause(error))
+}
+
+/// The sentence for a request that nobody waited for to the end.
+pub(super) fn of_silence(action: Action) -> String {
+    format!(
+        "{}, and hung up or was cut off before there was an answer: whether it was carried out, the audit trail says; the identity \
+         provider will send it again",
+        deed(action)
+    )
+}
+
+/// The sentence for a Bulk request of which some operations failed.
+pub(super) fn of_bulk(failed: usize, all: usize) -> String {
+    format!("sent a Bulk request, of which {failed} of {all} operations failed: the entries of the same request say why")
+}
+
+fn cause(error: &ScimError) -> String {
+    match error {
+        ScimError::InvalidSyntax(told) => {
+            and(told, "the request is not as SCIM has it: if the mapping is right, tell the vendor of the client")
+        }
+        ScimError::InvalidFilter(told) => {
+            and(told, "set the matching attribute at the identity provider to userName or externalId")
+        }
+        ScimError::InvalidPath(told) => and(told, "take the attribute out of the mapping, or define it with `schema add`"),
+        // Of the values only those with a rule are told.
+        ScimError::InvalidValue(told) => without_people(told),
+        ScimError::Mutability(told) => and(told, "take the attribute out of the mapping"),
+        ScimError::NoTarget(told) => and(told, "let the identity provider provision this user or group anew"),
+        ScimError::TooMany(told) | ScimError::TooLarge(told) | ScimError::Forbidden(told) | ScimError::Unresolved(told) => {
+            without_values(told)
+        }
+        ScimError::Uniqueness(what) => format!(
+            "{what} is another one's here already; let the identity provider match by {what}, or remove the one that should not be there"
+        ),
+        ScimError::InvalidCursor | ScimError::ExpiredCursor | ScimError::InvalidCount => {
+            format!("{error}; the client begins the list anew by itself")
+        }
+        ScimError::Unauthorized => "the credential is not good".to_owned(),
+        ScimError::NotFound => "there is no such user or group here: it was deleted, or never was in this workspace; restart \
+             provisioning at the identity provider, so that it looks for everybody anew"
+            .to_owned(),
+        ScimError::MethodNotAllowed(_) | ScimError::UnsupportedMediaType => {
+            format!("{error}; check the base URL and the kind of connector at the identity provider")
+        }
+        ScimError::PreconditionFailed => "it changed since the client read it; the client reads it again by itself".to_owned(),
+        ScimError::RateLimited { retry_after } => {
+            format!("the workspace sends more than its rate; the client comes again in {retry_after} s")
+        }
+        ScimError::Held { .. } => "it is part of a mass removal; if it is meant, run `scim guard WORKSPACE approve`, else stop \
+             provisioning at the identity provider"
+            .to_owned(),
+        ScimError::Unavailable { .. } => {
+            "the database, or a gateway that has to confirm, did not answer in time; nothing has to be \
+             done, the client sends it again"
+                .to_owned()
+        }
+        ScimError::Internal { request_id } => {
+            format!("an error of Lockstep itself: give request id {request_id} to its operator")
+        }
+        ScimError::NotImplemented(what) => format!("{what} is not offered here; the client can do without"),
+    }
+}
+
+/// What was told, and what to do about it.
+fn and(told: &str, fix: &str) -> String {
+    format!("{}; {fix}", without_values(told))
+}
+
+/// An error's text without what stands in quotes, unless it is the name of an attribute, and without people.
+fn without_values(told: &str) -> String {
+    let mut text = String::with_capacity(told.len());
+    let mut rest = told;
+    while let Some((before, quoted, after)) = first_quoted(rest) {
+        let is_name = [" is not an attribute", " is not part of any schema"].iter().any(|end| after.starts_with(end));
+        text.push_str(before);
+        text.push('"');
+        text.push_str(if is_name { quoted } else { HIDDEN });
+        text.push('"');
+        rest = after;
+    }
+    text.push_str(rest);
+    without_people(&text)
+}
+
+const HIDDEN: &str = "…";
+
+/// The text before the first quoted part, that part as Rust quotes it, and the text behind it.
+fn first_quoted(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('"')?;
+    let mut is_escaped = false;
+    let end = rest.char_indices().find_map(|(at, c)| {
+        let ends = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        ends.then_some(at)
+    });
+    match end.and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?))) {
+        Some((quoted, after)) => Some((before, quoted, after)),
+        None => Some((before, rest, "")),
+    }
+}
+
+/// A text without what may be an address or the value in a path's filter.
+fn without_people(told: &str) -> String {
+    let mut text = String::with_capacity(told.len());
+    let mut rest = told;
+    while let Some((before, inner)) = rest.split_once('[') {
+        text.push_str(before);
+        text.push('[');
+        text.push_str(HIDDEN);
+        text.push(']');
+        rest = inner.rsplit_once(']').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    let hide = |word: &str| if word.contains('@') { HIDDEN.to_owned() } else { word.to_owned() };
+    text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_was_sent_what_is_allowed_and_what_to_do() {
+        let table = [
+            (
+                Action::UserCreate,
+                ScimError::InvalidValue(
+                    "userType is \"premium\"; allowed here are Premium, Standard: change the mapping at your identity provider"
+                        .into(),
+                ),
+                "sent a new user, which was refused: userType is \"premium\"; allowed here are Premium, Standard: change the mapping at your identity provider",
+            ),
+            (
+                Action::UserCreate,
+                ScimError::Uniqueness("userName".into()),
+                "sent a new user, which was refused: userName is another one's here already; let the identity provider match by userName, or remove the one that should not be there",
+            ),
+            (
+                Action::UserFind,
+                ScimError::InvalidFilter("\"shoeSize\" is not an attribute that can be filtered on".into()),
+                "looked for users, which was refused: \"shoeSize\" is not an attribute that can be filtered on; set the matching attribute at the identity provider to userName or externalId",
+            ),
+            (
+                Action::UserDeactivate,
+                ScimError::Held { retry_after: 60 },
+                "switched a user off, which is held: it is part of a mass removal; if it is meant, run `scim guard WORKSPACE approve`, else stop provisioning at the identity provider",
+            ),
+            (
+                Action::GroupMembers,
+                ScimError::Unavailable { retry_after: 2 },
+                "changed the members of a group, which was not carried out: the database, or a gateway that has to confirm, did not answer in time; nothing has to be done, the client sends it again",
+            ),
+        ];
+
+        for (action, error, sentence) in table {
+            assert_eq!(of_error(action, &error), sentence);
+        }
+    }
+
+    #[test]
+    fn no_name_and_no_address_is_in_a_sentence() {
+        for error in [
+            ScimError::InvalidFilter("\"Lovelace\" is no operator".into()),
+            ScimError::InvalidFilter("\"ada@acme.example\" is not an attribute that can be filtered on".into()),
+            ScimError::InvalidPath("\"emails[value eq \\\"ada@acme.example\\\"].shoe\" is not part of any schema here".into()),
+            ScimError::InvalidPath("\"members[display eq \\\"Ada Lovelace\\\"]\" is not part of any schema here".into()),
+            ScimError::InvalidSyntax("the body is not acceptable JSON: invalid type: string \"Ada Lovelace\"".into()),
+            ScimError::InvalidSyntax("\"Lovelace is no operation: use add".into()),
+            ScimError::InvalidValue("userName ada@lovelace.example is odd".into()),
+        ] {
+            let sentence = of_error(Action::UserUpdate, &error).to_lowercase();
+
+            assert!(!sentence.contains("ada") && !sentence.contains("lovelace"), "{sentence}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Requests that were turned away before they were read, counted: whoever sends them cannot fill the table, nor learn from it.
+//! The first of a kind is written at once, the others of the next minutes as one number.
+
+use std::{collections::HashMap, time::Duration};
+
+use lockstep_shared::{
+    clock::{BootTime, Timestamp},
+    id::{EntryId, WorkspaceId},
+    model::provisioning::{Action, Entry, Outcome},
+};
+use serde_json::{Map, json};
+
+use crate::limits::Overload;
+
+/// How long the same thing is counted before it is written again.
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
+/// More kinds than this are not told apart; they are let go until older ones are over.
+const KINDS: usize = 10_000;
+
+/// Why a request was turned away.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No credential that could be one.
+    NoCredential,
+    /// The credential is not, or no longer, good.
+    BadCredential,
+    /// The credential is good, and the workspace may not be provisioned.
+    Closed(String),
+    /// There is too much of it.
+    Busy(Overload),
+}
+
+impl Reason {
+    fn status(&self) -> u16 {
+        match self {
+            Self::NoCredential | Self::BadCredential => 401,
+            Self::Closed(_) => 403,
+            Self::Busy(_) => 429,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::NoCredential => {
+                "sent no credential that could be one: put the token, as `token issue` showed it, into the secret \
+                 token's field at the identity provider"
+                    .to_owned()
+            }
+            Self::BadCredential => {
+                "sent a credential that is not, or no longer, good here: see `token list`; issue a new one and put \
+                 it into the identity provider"
+                    .to_owned()
+            }
+            Self::Closed(why) => format!("was refused: {why}"),
+            Self::Busy(Overload::Rate) => {
+                "sends more requests than the workspace's rate, and is told when to come again; if it has to \
+                 be faster, raise `[provisioner] requests_per_second`"
+                    .to_owned()
+            }
+            Self::Busy(Overload::Crowd) => {
+                "sends more requests at a time than can be worked on, and is told when to come again; lower \
+                 its number of parallel requests"
+                    .to_owned()
+            }
+            Self::Busy(Overload::Strangers) => {
+                "was turned away unread: too many unknown credentials come from its address".to_owned()
+            }
+        }
+    }
+}
+
+/// Counts by workspace and reason.
+#[derive(Debug, Default)]
+pub(super) struct Tally(HashMap<(WorkspaceId, Reason), Count>);
+
+#[derive(Debug)]
+struct Count {
+    written_at: BootTime,
+    pending: u64,
+    client: String,
+}
+
+impl Tally {
+    /// One more; an entry if it is the first of its kind for a while.
+    pub(super) fn add(
+        &mut self,
+        workspace: &WorkspaceId,
+        reason: Reason,
+        client: impl FnOnce() -> String,
+        now: BootTime,
+        at: Timestamp,
+    ) -> Option<Entry> {
+        let key = (workspace.clone(), reason);
+        if let Some(count) = self.0.get_mut(&key) {
+            count.pending += 1;
+            return None;
+        }
+        if self.0.len() >= KINDS {
+            return None;
+        }
+        let client = client();
+        let entry = entry(workspace, &key.1, client.clone(), 1, at);
+        self.0.insert(key, Count { written_at: now, pending: 0, client });
+        Some(entry)
+    }
+
+    /// What has been counted for a window, and forgets what came no more. With `all`, whatever was counted.
+    pub(super) fn due(&mut self, now: BootTime, at: Timestamp, all: bool) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        self.0.retain(|(workspace, reason), count| {
+            if !all && now.since(count.written_at) < WINDOW {
+                return true;
+            }
+            let pending = std::mem::take(&mut count.pending);
+            count.written_at = now;
+            if pending > 0 {
+                entries.push(entry(workspace, reason, count.client.clone(), pending, at));
+            }
+            pending > 0
+        });
+        entries
+    }
+}
+
+fn entry(workspace: &WorkspaceId, reason: &Reason, client: String, count: u64, at: Timestamp) -> Entry {
+    Entry {
+        id: EntryId::new(),
+        workspace: workspace.clone(),
+        at,
+        request: String::new(),
+        credential: String::new(),
+        client,
+        action: Action::TurnedAway.to_string(),
+        target: String::new(),
+        status: reason.status(),
+        outcome: Outcome::Refused,
+        sentence: Some(reason.sentence()),
+        detail: Map::from_iter([("count".to_owned(), json!(count))]),
+        people: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Timestamp = Timestamp(0);
+
+    fn moment(seconds: u64) -> BootTime {
+        BootTime(Duration::from_secs(seconds))
+    }
+
+    fn add(tally: &mut Tally, workspace: &str, reason: Reason, now: BootTime) -> Option<u64> {
+        let entry = tally.add(&WorkspaceId::parse(workspace).unwrap(), reason, String::new, now, AT)?;
+        entry.detail["count"].as_u64()
+    }
+
+    fn due(tally: &mut Tally, now: BootTime) -> Vec<u64> {
+        tally.due(now, AT, false).iter().map(|entry| entry.detail["count"].as_u64().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_first_is_told_at_once_and_the_others_as_one_number() {
+        let mut tally = Tally::default();
+
+        assert_eq!(add(&mut tally, "acme", Reason::BadCredential, moment(0)), Some(1));
+        for _ in 0..1_000 {
+            assert_eq!(add(&mut tally, "acme", Reason::BadCredential, moment(1)), None);
+        }
+        assert_eq!(add(&mut tally, "acme", Reason::Closed("x".to_owned()), moment(1)), Some(1), "another reason is another line");
+        assert_eq!(due(&mut tally, moment(59)), [0; 0]);
+        assert_eq!(due(&mut tally, moment(60)), [1_000]);
+
+        assert_eq!(add(&mut tally, "acme", Reason::BadCredential, moment(70)), None);
+        assert_eq!(due(&mut tally, moment(120)), [1]);
+        assert_eq!(due(&mut tally, moment(180)), [0; 0], "it is over");
+        assert_eq!(add(&mut tally, "acme", Reason::BadCredential, moment(181)), Some(1));
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_left_uncounted() {
+        let mut tally = Tally::default();
+        add(&mut tally, "acme", Reason::NoCredential, moment(0));
+        add(&mut tally, "acme", Reason::NoCredential, moment(1));
+
+        assert_eq!(tally.due(moment(2), AT, true).len(), 1);
+    }
+
+    #[test]
+    fn names_of_workspaces_cannot_fill_the_memory() {
+        let mut tally = Tally::default();
+
+        for n in 0..KINDS + 10 {
+            add(&mut tally, &format!("w-{n}"), Reason::NoCredential, moment(0));
+        }
+
+        assert_eq!(tally.0.len(), KINDS);
+    }
+}

@@ -1,0 +1,257 @@
+//! `mapping`: which roles and teams people have by their groups. What it says is in force on every gateway when the command answers.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use lockstep_shared::{
+    id::{GroupId, WorkspaceId},
+    model::{
+        access::{AccessName, Mapping, RoleAttribute, Rule},
+        attribute::AttributePath,
+        audit::Actor,
+        group::Group,
+    },
+    revoke::Receipt,
+    store::{EditError, GroupMatch},
+};
+use serde_json::{Value, json};
+
+use super::{Context, OpsError, Output, receipt};
+
+/// The commands on roles and teams. GROUP is an id or a display name.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Say which roles and teams groups give; what is not named stays as it is
+    Set(Box<Set>),
+    /// Show which roles and teams groups give
+    List {
+        /// The workspace
+        workspace: WorkspaceId,
+    },
+}
+
+/// What is to change.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true)), group(clap::ArgGroup::new("given").multiple(true)))]
+pub struct Set {
+    /// The workspace
+    workspace: WorkspaceId,
+    /// A group; its members have the roles and teams given here, and no others by it
+    #[arg(long, group = "change", value_name = "GROUP", requires = "given")]
+    group: Option<String>,
+    /// A role of the group's members; may be repeated
+    #[arg(long = "role", value_name = "ROLE", requires = "group", group = "given")]
+    roles: Vec<AccessName>,
+    /// A team of the group's members; may be repeated
+    #[arg(long = "team", value_name = "TEAM", requires = "group", group = "given")]
+    teams: Vec<AccessName>,
+    /// A group that gives nothing from now on; may be repeated
+    #[arg(long = "remove-group", group = "change", value_name = "GROUP")]
+    removed: Vec<String>,
+    /// A role of whoever has none by a group; replaces the default roles; may be repeated
+    #[arg(long = "default-role", group = "change", value_name = "ROLE")]
+    default_roles: Vec<AccessName>,
+    /// A team of whoever has none by a group; replaces the default teams; may be repeated
+    #[arg(long = "default-team", group = "change", value_name = "TEAM")]
+    default_teams: Vec<AccessName>,
+    /// Nobody has anything by default
+    #[arg(long, group = "change", conflicts_with_all = ["default_roles", "default_teams"])]
+    no_default: bool,
+    /// Roles from high to low: of these, a person has the highest alone
+    #[arg(long, group = "change", value_name = "ROLE,ROLE", value_delimiter = ',')]
+    precedence: Vec<AccessName>,
+    /// Roles add up, whichever they are
+    #[arg(long, group = "change", conflicts_with = "precedence")]
+    no_precedence: bool,
+    /// An attribute that gives roles as well, such as roles or userType
+    #[arg(long, group = "change", value_name = "ATTRIBUTE", requires = "grants")]
+    role_attribute: Option<AttributePath>,
+    /// The roles that the attribute may give; any other value of it gives nothing
+    #[arg(long, value_name = "ROLE,ROLE", value_delimiter = ',', requires = "role_attribute")]
+    grants: Vec<AccessName>,
+    /// No attribute gives roles
+    #[arg(long, group = "change", conflicts_with = "role_attribute")]
+    no_role_attribute: bool,
+    /// A file with the whole mapping, as `mapping list --json` shows it; groups by id or name
+    #[arg(long, group = "change", value_name = "FILE", conflicts_with_all = [
+        "group", "removed", "default_roles", "default_teams", "no_default", "precedence", "no_precedence", "role_attribute",
+        "no_role_attribute",
+    ])]
+    file: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: Command, context: &Context) -> Result<Output, OpsError> {
+    match command {
+        Command::Set(set) => change(context, *set).await,
+        Command::List { workspace } => list(context, &workspace).await,
+    }
+}
+
+async fn change(context: &Context, set: Set) -> Result<Output, OpsError> {
+    let workspace = set.workspace.clone();
+    context.workspace(&workspace).await?;
+    let (road, store) = (context.road().await?, context.store().await?);
+    let change = Change::of(context, set).await?;
+    let edit = |current: &Mapping| change.applied_to(current).checked().map_err(OpsError::Mapping);
+    let (_, settlement) = store.update_mapping(&workspace, &Actor::operator(), edit).await.map_err(|error| match error {
+        EditError::Refused(refused) => refused,
+        EditError::Store(error) => error.into(),
+    })?;
+    let settled = if settlement.records.is_empty() {
+        context.settle_earlier(&workspace).await?
+    } else {
+        road.settle(&workspace, settlement).await?
+    };
+    let shown = list(context, &workspace).await?;
+    Ok(shown.member("receipt", receipt::describe(&settled)).heading(in_force(&workspace, &settled)))
+}
+
+fn in_force(workspace: &WorkspaceId, receipt: &Receipt) -> String {
+    let gateways = receipt.confirmed.len() + receipt.waited_out.len();
+    match gateways {
+        0 => format!("Roles and teams of workspace {workspace}; no gateway is running."),
+        _ => format!("Roles and teams of workspace {workspace}, in force on {gateways} gateways after {} ms.", receipt.took_ms),
+    }
+}
+
+/// What is to change, with every group found.
+struct Change {
+    whole: Option<Mapping>,
+    rule: Option<Rule>,
+    removed: Vec<GroupId>,
+    set: Set,
+}
+
+impl Change {
+    async fn of(context: &Context, set: Set) -> Result<Self, OpsError> {
+        let whole = match &set.file {
+            Some(path) => Some(read(context, &set.workspace, path).await?),
+            None => None,
+        };
+        let rule = match &set.group {
+            Some(name) => {
+                let group = find(context, &set.workspace, name).await?;
+                let names = |names: &[AccessName]| names.iter().cloned().collect();
+                Some(Rule { group, roles: names(&set.roles), teams: names(&set.teams) })
+            }
+            None => None,
+        };
+        let mut removed = Vec::new();
+        for name in &set.removed {
+            // A rule may outlive its group, and then the id alone is left.
+            removed.push(match GroupId::parse(name) {
+                Ok(id) => id,
+                Err(_) => find(context, &set.workspace, name).await?,
+            });
+        }
+        Ok(Self { whole, rule, removed, set })
+    }
+
+    fn applied_to(&self, current: &Mapping) -> Mapping {
+        let mut mapping = self.whole.clone().unwrap_or_else(|| current.clone());
+        mapping.rules.retain(|rule| !self.removed.contains(&rule.group));
+        if let Some(rule) = &self.rule {
+            match mapping.rules.iter_mut().find(|earlier| earlier.group == rule.group) {
+                Some(earlier) => *earlier = rule.clone(),
+                None => mapping.rules.push(rule.clone()),
+            }
+        }
+        let Set { default_roles, default_teams, precedence, .. } = &self.set;
+        if self.set.no_default || !default_roles.is_empty() {
+            mapping.default.roles = default_roles.iter().cloned().collect();
+        }
+        if self.set.no_default || !default_teams.is_empty() {
+            mapping.default.teams = default_teams.iter().cloned().collect();
+        }
+        if self.set.no_precedence || !precedence.is_empty() {
+            mapping.precedence.clone_from(precedence);
+        }
+        if let Some(path) = &self.set.role_attribute {
+            let grants = self.set.grants.iter().cloned().collect();
+            mapping.role_attribute = Some(RoleAttribute { path: path.clone(), grants });
+        } else if self.set.no_role_attribute {
+            mapping.role_attribute = None;
+        }
+        mapping
+    }
+}
+
+/// Reads a whole mapping, in which groups may be called by their names.
+async fn read(context: &Context, workspace: &WorkspaceId, path: &PathBuf) -> Result<Mapping, OpsError> {
+    let unreadable = |reason: String| OpsError::MappingFile { path: path.clone(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut document: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    // What `mapping list --json` printed has it as one member among others.
+    if let Some(own) = document.get_mut("mapping") {
+        document = own.take();
+    }
+    for rule in document.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(group) = rule.get_mut("group") else { continue };
+        let Some(name) = group.as_str().map(str::to_owned) else { continue };
+        if GroupId::parse(&name).is_err() {
+            *group = json!(find(context, workspace, &name).await?);
+        }
+    }
+    serde_json::from_value(document).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Finds the one group that an operator names.
+async fn find(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<GroupId, OpsError> {
+    let store = context.store().await?;
+    for by in [GroupMatch::Id(name.to_owned()), GroupMatch::DisplayName(name.to_owned())] {
+        if let Some(group) = store.groups_matching(workspace, &by).await?.pop() {
+            return Ok(group.id);
+        }
+    }
+    Err(OpsError::UnknownGroup { workspace: workspace.clone(), name: name.to_owned() })
+}
+
+async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsError> {
+    context.workspace(workspace).await?;
+    let store = context.store().await?;
+    let mapping = store.mapping(workspace).await?;
+    let (mut groups, mut lines) = (Vec::new(), Vec::new());
+    for rule in &mapping.rules {
+        let group = store.group(workspace, &rule.group).await?;
+        let members = store.count_members(workspace, &rule.group).await?;
+        groups.push(describe(rule, group.as_ref(), members));
+        let name = group.map_or_else(|| format!("{} (deleted)", rule.group), |group| group.profile.display_name);
+        lines.push(vec![name, members.to_string(), join(&rule.roles), join(&rule.teams)]);
+    }
+    let program = context.program();
+    let output = Output::of(json!({ "workspace": workspace, "mapping": mapping, "groups": groups }))
+        .heading(format!("Roles and teams of workspace {workspace}"))
+        .table(&["group", "members", "roles", "teams"], lines)
+        .rows(beside_groups(&mapping));
+    Ok(if mapping == Mapping::default() {
+        output.next(format!("{program} mapping set {workspace} --group GROUP --role ROLE --team TEAM"))
+    } else {
+        output
+    })
+}
+
+fn beside_groups(mapping: &Mapping) -> [(&'static str, String); 4] {
+    let precedence: Vec<&str> = mapping.precedence.iter().map(AccessName::as_str).collect();
+    let attribute = mapping.role_attribute.as_ref();
+    [
+        ("default roles", join(&mapping.default.roles)),
+        ("default teams", join(&mapping.default.teams)),
+        ("highest alone of", precedence.join(" > ")),
+        ("roles by attribute", attribute.map_or_else(String::new, |a| format!("{}: {}", a.path, join(&a.grants)))),
+    ]
+}
+
+fn describe(rule: &Rule, group: Option<&Group>, members: u64) -> Value {
+    json!({
+        "id": rule.group,
+        "display_name": group.map(|group| &group.profile.display_name),
+        "deleted": group.is_none(),
+        "members": members,
+        "roles": rule.roles,
+        "teams": rule.teams,
+    })
+}
+
+/// Names as people read them.
+pub(super) fn join(names: &BTreeSet<AccessName>) -> String {
+    names.iter().map(AccessName::as_str).collect::<Vec<_>>().join(", ")
+}

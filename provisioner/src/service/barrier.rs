@@ -1,0 +1,77 @@
+//! Where an operation waits for whom it left without access to be out. A single request waits by itself; the operations of a Bulk
+//! request wait together, once, before any of them is answered.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use lockstep_shared::{
+    id::WorkspaceId,
+    revoke::{Road, SettleError},
+    store::Settlement,
+};
+use tokio::time::timeout;
+
+use crate::limits::Pass;
+
+/// A barrier at which all gateways answer takes much less.
+const SOON: Duration = Duration::from_millis(500);
+
+/// The barrier as an operation sees it. Clones share what is put off.
+#[derive(Debug, Clone)]
+pub(super) struct Barrier {
+    road: Road,
+    put_off: Option<Arc<Mutex<Settlement>>>,
+    /// The request's right to be worked on.
+    pass: Option<Arc<Pass>>,
+}
+
+impl Barrier {
+    /// The barrier of a single request.
+    pub(super) fn of(road: Road) -> Self {
+        Self { road, put_off: None, pass: None }
+    }
+
+    /// The barrier of a request that holds this pass, until the request is over or only waits.
+    pub(super) fn holding(&self, pass: Arc<Pass>) -> Self {
+        Self { pass: Some(pass), ..self.clone() }
+    }
+
+    /// The barrier of operations that are answered together: whoever answers them must take what was put off, and settle it.
+    pub(super) fn shared(&self) -> Self {
+        Self { road: self.road.clone(), put_off: Some(Arc::default()), pass: self.pass.clone() }
+    }
+
+    /// Returns when an answer may be given, as far as this operation by itself is concerned.
+    pub(super) async fn settle(&self, workspace: &WorkspaceId, settlement: Settlement) -> Result<(), SettleError> {
+        match &self.put_off {
+            Some(put_off) => join(&mut put_off.lock().unwrap_or_else(PoisonError::into_inner), settlement),
+            None => self.wait(self.road.settle(workspace, settlement)).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// A wait that lasts is for a gateway that may be gone: others of the workspace are let in meanwhile, since the database is free.
+    async fn wait<T>(&self, settling: impl Future<Output = T>) -> T {
+        let mut settling = std::pin::pin!(settling);
+        match (timeout(SOON, &mut settling).await, &self.pass) {
+            (Ok(settled), _) => return settled,
+            (Err(_), Some(pass)) => pass.let_go(),
+            (Err(_), None) => {}
+        }
+        settling.await
+    }
+
+    /// What was put off since this was last asked.
+    pub(super) fn take_put_off(&self) -> Settlement {
+        let put_off = self.put_off.as_ref().map(|put_off| put_off.lock().unwrap_or_else(PoisonError::into_inner));
+        put_off.map(|mut put_off| std::mem::take(&mut *put_off)).unwrap_or_default()
+    }
+}
+
+/// Both settlements as one: through the later place, and with the rows of both in their order.
+pub(super) fn join(whole: &mut Settlement, more: Settlement) {
+    whole.records.extend(more.records);
+    whole.through = whole.through.max(more.through);
+}

@@ -1,0 +1,214 @@
+//! Lists (RFC 7644, section 3.4.2): an indexed value where the filter has one, else the resources in the order of their
+//! creation, a stretch at a time. What an index finds is judged by the whole filter again, so an index only saves work.
+
+mod index;
+mod sorted;
+mod walk;
+
+use std::{fmt::Display, str::FromStr};
+
+use lockstep_shared::store::StoreError;
+use serde_json::Value;
+
+use super::{failure::Failure, groups::Groups, request::Query, users::Users};
+use crate::scim::{
+    Document, Filter, Profile, ResourceKind, ResourceSchema, SchemaSet, ScimError,
+    filter::{AttributeRef, Literal},
+    list::PageSizes,
+    project::Projection,
+    sort::Sort,
+};
+
+/// The page sizes that we announce.
+pub(super) const PAGES: PageSizes = PageSizes { default: 100, max: 1_000 };
+/// How many resources are read at a time.
+const STRETCH: u32 = 500;
+
+/// Resources of one type in one workspace, as a list reads them.
+pub(super) trait Source: Sync {
+    /// The store's record.
+    type Record: Send + Sync;
+    /// Names a record, and the place behind it.
+    type Id: Clone + Display + FromStr + Ord + Send + Sync;
+    /// What the store can look up.
+    type Match: Send + Sync;
+
+    /// The resource type.
+    const KIND: ResourceKind;
+    /// The attribute that the store keeps as rows beside the record.
+    const ROWS: &'static str;
+
+    /// The schema that an answer follows.
+    fn schema(&self) -> &ResourceSchema;
+    /// The record's name.
+    fn id(record: &Self::Record) -> Self::Id;
+    /// What the store can look up of an equality.
+    fn index(attribute: &AttributeRef, text: &str) -> Option<Self::Match>;
+    /// The records that a look-up names, in the order of ids.
+    fn matching(&self, by: &Self::Match) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    /// The records behind `after` in the order of ids.
+    fn after(&self, after: Option<&Self::Id>, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    /// The records of a page in the order of ids.
+    fn page(&self, offset: u64, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    /// How many there are.
+    fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// The whole resources, one for each record, with their rows or without.
+    fn assemble(
+        &self,
+        records: &[Self::Record],
+        with_rows: bool,
+    ) -> impl Future<Output = Result<Vec<Document>, StoreError>> + Send;
+}
+
+/// A list request, read: of users, of groups, or of both, and then of users before groups.
+pub(super) struct Listing<'l> {
+    users: Option<Part<Users<'l>>>,
+    groups: Option<Part<Groups<'l>>>,
+    sort: Option<Sort>,
+}
+
+impl<'l> Listing<'l> {
+    /// Reads what a list of one resource type, or of all, is asked for.
+    pub(super) fn read(
+        kind: Option<ResourceKind>,
+        (users, groups): (Users<'l>, Groups<'l>),
+        query: &Query,
+        schemas: &SchemaSet,
+        profile: Profile,
+    ) -> Result<Self, ScimError> {
+        let of_all;
+        let schema = match kind {
+            Some(kind) => schemas.of(kind),
+            // RFC 7644, section 3.4.2.1: an attribute that a type does not have is one without a value.
+            None => {
+                of_all = schemas.of_all();
+                &of_all
+            }
+        };
+        let filter = query.filter.as_deref().map(|text| Filter::parse(text, schema, profile)).transpose()?;
+        let sort = Sort::parse(query.sort_by.as_deref(), query.sort_order.as_deref(), schema, profile)?;
+        let is_asked = |of: ResourceKind| kind.is_none_or(|kind| kind == of);
+        Ok(Self {
+            users: is_asked(ResourceKind::User).then(|| Part::new(users, query, filter.as_ref(), sort.as_ref())),
+            groups: is_asked(ResourceKind::Group).then(|| Part::new(groups, query, filter.as_ref(), sort.as_ref())),
+            sort,
+        })
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.users.as_ref().is_some_and(|part| part.filter.is_some())
+            || self.groups.as_ref().is_some_and(|part| part.filter.is_some())
+    }
+}
+
+/// What a list request asks of one resource type.
+struct Part<S> {
+    source: S,
+    filter: Option<Filter>,
+    projection: Projection,
+    /// Whether the filter or the order needs the rows.
+    judges_rows: bool,
+    /// Whether the answer has them.
+    shows_rows: bool,
+}
+
+impl<S: Source> Part<S> {
+    fn new(source: S, query: &Query, filter: Option<&Filter>, sort: Option<&Sort>) -> Self {
+        let schema = source.schema();
+        let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
+        let judges_rows = filter.is_some_and(|filter| mentions(filter, S::ROWS))
+            || sort.is_some_and(|sort| sort.by.extension.is_none() && sort.by.name == S::ROWS);
+        let shows_rows = projection.wants(S::ROWS, schema);
+        Self { filter: filter.cloned(), projection, judges_rows, shows_rows, source }
+    }
+
+    /// Those of the records that satisfy the filter.
+    async fn matching(&self, records: Vec<S::Record>) -> Result<Vec<S::Record>, Failure> {
+        if self.filter.is_none() {
+            return Ok(records);
+        }
+        Ok(self.judged(records).await?.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// The same with the whole resource of each. Rows that only the answer needs are not read for it.
+    async fn judged(&self, records: Vec<S::Record>) -> Result<Vec<(S::Record, Value)>, Failure> {
+        let resources = self.source.assemble(&records, self.judges_rows).await?;
+        let whole = records.into_iter().zip(resources.into_iter().map(Value::Object));
+        Ok(whole.filter(|(_, resource)| self.filter.as_ref().is_none_or(|filter| filter.matches(resource))).collect())
+    }
+
+    /// These records as they are answered.
+    async fn shown(&self, records: &[S::Record]) -> Result<Vec<Value>, Failure> {
+        let resources = self.source.assemble(records, self.shows_rows).await?;
+        let schema = self.source.schema();
+        Ok(resources.into_iter().map(|resource| Value::Object(self.projection.apply(resource, schema))).collect())
+    }
+
+    /// An indexed value that every resource which satisfies the filter must have.
+    fn indexed(&self) -> Option<S::Match> {
+        self.filter.as_ref()?.conjuncts().iter().find_map(|part| match part {
+            Filter::Element { list, filter } => {
+                let (attribute, literal) = filter.conjuncts().iter().find_map(Filter::as_equality)?;
+                let whole = AttributeRef { name: list.name.clone(), sub: Some(attribute.name.clone()), ..attribute.clone() };
+                by_text::<S>(&whole, literal)
+            }
+            Filter::And(_) | Filter::Or(_) | Filter::Not(_) | Filter::Present(_) | Filter::Compare { .. } => {
+                let (attribute, literal) = part.as_equality()?;
+                by_text::<S>(attribute, literal)
+            }
+        })
+    }
+}
+
+/// A look at the records that may satisfy a filter, a stretch at a time, in the order of ids.
+struct Scan<'p, S: Source> {
+    part: &'p Part<S>,
+    /// Behind whom the next stretch begins.
+    last: Option<S::Id>,
+    is_over: bool,
+}
+
+impl<'p, S: Source> Scan<'p, S> {
+    fn behind(part: &'p Part<S>, last: Option<S::Id>) -> Self {
+        Self { part, last, is_over: false }
+    }
+
+    /// The next stretch, or `None` where there is nothing more. What an index finds is one stretch.
+    async fn next(&mut self, limit: u32) -> Result<Option<Vec<S::Record>>, Failure> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let records = match self.part.indexed() {
+            Some(by) => {
+                self.is_over = true;
+                let found = self.part.source.matching(&by).await?;
+                found.into_iter().filter(|record| self.last.as_ref().is_none_or(|last| S::id(record) > *last)).collect()
+            }
+            None => {
+                let read = self.part.source.after(self.last.as_ref(), limit).await?;
+                self.is_over = u32::try_from(read.len()).is_ok_and(|count| count < limit);
+                read
+            }
+        };
+        self.last = records.last().map(S::id).or_else(|| self.last.take());
+        Ok(Some(records))
+    }
+}
+
+fn by_text<S: Source>(attribute: &AttributeRef, literal: &Literal) -> Option<S::Match> {
+    match literal {
+        Literal::Text(text) if attribute.extension.is_none() => S::index(attribute, text),
+        Literal::Text(_) | Literal::Boolean(_) | Literal::Number(_) | Literal::Instant(_) => None,
+    }
+}
+
+/// Whether a filter looks at a core attribute.
+fn mentions(filter: &Filter, name: &str) -> bool {
+    let is_it = |attribute: &AttributeRef| attribute.extension.is_none() && attribute.name == name;
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().any(|part| mentions(part, name)),
+        Filter::Not(part) => mentions(part, name),
+        Filter::Present(attribute) | Filter::Compare { attribute, .. } => is_it(attribute),
+        Filter::Element { list, .. } => is_it(list),
+    }
+}

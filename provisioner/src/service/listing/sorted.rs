@@ -1,0 +1,160 @@
+//! Lists in an order (RFC 7644, section 3.4.2.3). There is no index for it, so all that satisfies the filter is looked at; what is kept
+//! meanwhile is the page and what comes before it, by a walk the page alone.
+
+use std::cmp::Ordering;
+
+use lockstep_shared::model::{group::Group, user::User};
+use serde_json::Value;
+
+use super::{Listing, Part, STRETCH, Scan, Source};
+use crate::{
+    scim::{
+        ResourceKind, ScimError,
+        cursor::Place,
+        list::{ListResponse, Paging},
+        sort::{Sort, SortKey},
+    },
+    service::failure::Failure,
+};
+
+/// The most resources that are put in order for one answer.
+const SORTED_AT_MOST: u64 = 100_000;
+
+/// A record of either type.
+enum Record {
+    User(User),
+    Group(Group),
+}
+
+/// A record, and what it is ordered by: those that compare alike stand in the order of their creation, users before groups.
+struct Entry {
+    key: Option<SortKey>,
+    kind: ResourceKind,
+    id: String,
+    record: Record,
+}
+
+impl Entry {
+    fn compare(&self, sort: &Sort, key: Option<&SortKey>, kind: ResourceKind, id: Option<&str>) -> Ordering {
+        let place = |kind| match kind {
+            ResourceKind::User => 0,
+            ResourceKind::Group => 1,
+        };
+        let by_key = sort.compare(self.key.as_ref(), key);
+        by_key.then_with(|| place(self.kind).cmp(&place(kind))).then_with(|| Some(self.id.as_str()).cmp(&id))
+    }
+}
+
+/// The first so many of all that are shown to it.
+struct Top<'s> {
+    sort: &'s Sort,
+    /// Who stands up to here is not of interest.
+    behind: Option<Place>,
+    keep: usize,
+    kept: Vec<Entry>,
+    seen: u64,
+}
+
+impl Top<'_> {
+    fn show(&mut self, entry: Entry) -> Result<(), ScimError> {
+        self.seen += 1;
+        if self.seen > SORTED_AT_MOST {
+            return Err(ScimError::TooMany(format!(
+                "an order is given to at most {SORTED_AT_MOST} resources: filter, or leave sortBy out"
+            )));
+        }
+        let is_behind = self.behind.as_ref().is_none_or(|place| {
+            entry.compare(self.sort, place.key.as_ref(), place.kind, place.after.as_deref()) == Ordering::Greater
+        });
+        if is_behind {
+            self.kept.push(entry);
+        }
+        // Twice as many at the most: so each is compared a few times, and none is moved for every one that comes.
+        if self.kept.len() > self.keep.saturating_mul(2).saturating_add(1_000) {
+            self.order();
+        }
+        Ok(())
+    }
+
+    fn order(&mut self) {
+        self.kept.sort_by(|left, right| left.compare(self.sort, right.key.as_ref(), right.kind, Some(&right.id)));
+        self.kept.truncate(self.keep);
+    }
+}
+
+impl Listing<'_> {
+    /// A page by index.
+    pub(super) async fn sorted_page(&self, sort: &Sort, paging: Paging) -> Result<ListResponse, Failure> {
+        let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
+        let count = usize::try_from(paging.count).unwrap_or(usize::MAX);
+        let top = self.top(sort, None, offset.saturating_add(count)).await?;
+        let page = top.kept.into_iter().skip(offset).collect();
+        Ok(ListResponse::page(top.seen, paging, self.show(page).await?))
+    }
+
+    /// A page by cursor, and where the next one begins.
+    pub(super) async fn sorted_behind(
+        &self,
+        sort: &Sort,
+        from: Option<Place>,
+        count: u32,
+    ) -> Result<(Vec<Value>, Option<Place>), Failure> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        // One more than the page has room for: so there is a next one.
+        let mut page = self.top(sort, from, count.saturating_add(1)).await?.kept;
+        let is_last = page.len() <= count;
+        page.truncate(count);
+        let place = |entry: &Entry| Place { kind: entry.kind, after: Some(entry.id.clone()), key: entry.key.clone() };
+        let next = page.last().filter(|_| !is_last).map(place);
+        Ok((self.show(page).await?, next))
+    }
+
+    async fn top<'s>(&self, sort: &'s Sort, behind: Option<Place>, keep: usize) -> Result<Top<'s>, Failure> {
+        let mut top = Top { sort, behind, keep, kept: Vec::new(), seen: 0 };
+        if let Some(users) = &self.users {
+            users.each(&mut top, Record::User).await?;
+        }
+        if let Some(groups) = &self.groups {
+            groups.each(&mut top, Record::Group).await?;
+        }
+        top.order();
+        Ok(top)
+    }
+
+    async fn show(&self, page: Vec<Entry>) -> Result<Vec<Value>, Failure> {
+        let kinds: Vec<ResourceKind> = page.iter().map(|entry| entry.kind).collect();
+        let (mut users, mut groups) = (Vec::new(), Vec::new());
+        for entry in page {
+            match entry.record {
+                Record::User(user) => users.push(user),
+                Record::Group(group) => groups.push(group),
+            }
+        }
+        let mut users = match &self.users {
+            Some(part) => part.shown(&users).await?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
+        let mut groups = match &self.groups {
+            Some(part) => part.shown(&groups).await?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
+        let next = |kind| match kind {
+            ResourceKind::User => users.next(),
+            ResourceKind::Group => groups.next(),
+        };
+        Ok(kinds.into_iter().filter_map(next).collect())
+    }
+}
+
+impl<S: Source> Part<S> {
+    async fn each(&self, top: &mut Top<'_>, wrap: fn(S::Record) -> Record) -> Result<(), Failure> {
+        let mut scan = Scan::behind(self, None);
+        while let Some(records) = scan.next(STRETCH).await? {
+            for (record, resource) in self.judged(records).await? {
+                let (key, id) = (top.sort.key(&resource), S::id(&record).to_string());
+                top.show(Entry { key, kind: S::KIND, id, record: wrap(record) })?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,313 @@
+//! The mass-change guard, in the transaction that takes access away: who writes holds the workspace's row of the guard to the
+//! commit, so that two replicas cannot both slip under the limit. People are counted only when the allowance of the last count is
+//! used up. Operators and people are never held.
+
+use std::{collections::HashSet, num::NonZeroU32, sync::LazyLock, time::Duration};
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{Store, StoreError, row::Columns, tx::Tx};
+use crate::{
+    clock::Timestamp,
+    id::{GroupId, UserId, WorkspaceId},
+    model::{
+        audit::{Actor, ActorKind},
+        guard::{Excess, Guard, Held, Limits, WINDOW},
+    },
+};
+
+/// Takes the row's lock and as many people out of the allowance; a workspace's first departure makes the row.
+const TAKE: &str = "
+    INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
+    VALUES ($1, 1, $2, $3, $4, 0, 0, 0, 0)
+    ON CONFLICT (workspace_id) DO UPDATE SET allowance = guards.allowance + $4
+    RETURNING is_on, max_people, percent, allowance, released_until";
+const SET_ALLOWANCE: &str = "UPDATE guards SET allowance = $2 WHERE workspace_id = $1";
+const LEFT: &str = "
+    INSERT INTO departures (workspace_id, user_id, group_id, at) VALUES ($1, $2, '', $3)
+    ON CONFLICT (workspace_id, user_id, group_id) DO UPDATE SET at = excluded.at";
+const FORGET_OLD: &str = "DELETE FROM departures WHERE workspace_id = $1 AND at <= $2";
+/// Who lost something within the window and does not have it back.
+macro_rules! departed {
+    () => {
+        "SELECT d.user_id FROM departures d
+        WHERE d.workspace_id = $1 AND d.at > $2
+            AND NOT (d.group_id = '' AND EXISTS (
+                SELECT 1 FROM users u WHERE u.workspace_id = $1 AND u.id = d.user_id AND u.active = 1))
+            AND NOT EXISTS (
+                SELECT 1 FROM group_members m
+                WHERE m.workspace_id = $1 AND m.group_id = d.group_id AND m.member_id = d.user_id)"
+    };
+}
+const DEPARTED: &str = concat!("SELECT COUNT(DISTINCT user_id) AS total FROM (", departed!(), ") AS departed");
+/// Who has access, and who had it before they left.
+const PEOPLE: &str = concat!(
+    "SELECT (SELECT COUNT(*) FROM users WHERE workspace_id = $1 AND active = 1)
+        + (SELECT COUNT(DISTINCT user_id) FROM (",
+    departed!(),
+    ") AS departed WHERE NOT EXISTS (
+            SELECT 1 FROM users u WHERE u.workspace_id = $1 AND u.id = departed.user_id AND u.active = 1)) AS total"
+);
+/// Those of this change who had not left before by another one.
+const NEWLY_DEPARTED: &str = concat!(
+    "SELECT COUNT(*) AS total FROM departures o
+    WHERE o.workspace_id = $1 AND o.group_id = $3 AND o.at = $4 AND o.user_id NOT IN (",
+    departed!(),
+    " AND d.group_id <> $3)"
+);
+const ONE: &str = "
+    SELECT is_on, max_people, percent, allowance, released_until, held_at, held_requests FROM guards WHERE workspace_id = $1";
+const SET: &str = "
+    INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
+    VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0)
+    ON CONFLICT (workspace_id) DO UPDATE SET is_on = excluded.is_on, max_people = excluded.max_people, percent = excluded.percent,
+        allowance = 0";
+const RELEASE: &str = "
+    INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
+    VALUES ($1, 1, $2, $3, 0, $4, 0, 0, 0)
+    ON CONFLICT (workspace_id) DO UPDATE SET released_until = excluded.released_until, allowance = 0, held_at = 0,
+        held_requests = 0, told_at = 0";
+const NOTE_HELD: &str = "
+    INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
+    VALUES ($1, 1, $2, $3, 0, 0, $4, 1, 0)
+    ON CONFLICT (workspace_id) DO UPDATE SET held_at = $4,
+        held_requests = CASE WHEN guards.held_at > $5 THEN guards.held_requests + 1 ELSE 1 END";
+const TELL: &str = "UPDATE guards SET told_at = $2 WHERE workspace_id = $1 AND told_at <= $3";
+const HAVE_OLD: &str = "SELECT DISTINCT workspace_id FROM departures WHERE at <= $1";
+/// Takes the row's lock alone, under which departures are written.
+const HOLD: &str = "UPDATE guards SET allowance = allowance WHERE workspace_id = $1";
+
+/// People in one statement; what is left over is filled up with its last, so that two texts do for every number.
+const BATCH: usize = 256;
+
+static LEFT_GROUP: LazyLock<String> = LazyLock::new(|| left_group_text(BATCH));
+static ONE_LEFT_GROUP: LazyLock<String> = LazyLock::new(|| left_group_text(1));
+
+/// Notes those of the named who are people with access, and are in the group no more: built out of constants alone.
+fn left_group_text(people: usize) -> String {
+    let places: Vec<String> = (0..people).map(|person| format!("${}", person + 4)).collect();
+    format!(
+        "INSERT INTO departures (workspace_id, user_id, group_id, at)
+         SELECT u.workspace_id, u.id, $2, $3 FROM users u
+         WHERE u.workspace_id = $1 AND u.active = 1 AND u.id IN ({}) AND NOT EXISTS (
+             SELECT 1 FROM group_members m WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id = u.id)
+         ON CONFLICT (workspace_id, user_id, group_id) DO UPDATE SET at = excluded.at",
+        places.join(", ")
+    )
+}
+
+/// What people lose by a change that has been written and is not committed yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Loss<'a> {
+    /// This person their account.
+    Account(&'a UserId),
+    /// Those of these members who are no longer in it, the group.
+    Group(&'a GroupId, &'a HashSet<String>),
+}
+
+impl Loss<'_> {
+    fn people(&self) -> usize {
+        match self {
+            Self::Account(_) => 1,
+            Self::Group(_, members) => members.len(),
+        }
+    }
+
+    fn group(&self) -> &str {
+        match self {
+            Self::Account(_) => "",
+            Self::Group(group, _) => group.as_str(),
+        }
+    }
+
+    async fn note(&self, tx: &mut Tx, workspace: &WorkspaceId) -> Result<(), StoreError> {
+        let now = tx.now().0;
+        match self {
+            Self::Account(user) => {
+                sqlx::query(LEFT).bind(workspace.as_str()).bind(user.as_str()).bind(now).execute(tx.on()).await?;
+            }
+            Self::Group(group, members) => {
+                let members: Vec<&str> = members.iter().map(String::as_str).collect();
+                for some in members.chunks(BATCH) {
+                    let (text, length) = if some.len() == 1 { (&*ONE_LEFT_GROUP, 1) } else { (&*LEFT_GROUP, BATCH) };
+                    let query = sqlx::query(AssertSqlSafe(text.as_str())).bind(workspace.as_str()).bind(group.as_str()).bind(now);
+                    let filled = some.iter().chain(some.last().into_iter().cycle()).take(length);
+                    filled.fold(query, |query, member| query.bind(*member)).execute(tx.on()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets a change pass or holds it. It comes after everything else that takes a lock but the numbering in the revocation log, which
+/// is the same order for all, and whoever is held drops the transaction.
+pub(super) async fn pass(tx: &mut Tx, workspace: &WorkspaceId, actor: &Actor, loss: Loss<'_>) -> Result<(), StoreError> {
+    if actor.kind != ActorKind::Provider || loss.people() == 0 {
+        return Ok(());
+    }
+    let (limits, people) = (Limits::default(), i64::try_from(loss.people()).unwrap_or(i64::MAX));
+    let row = sqlx::query(TAKE)
+        .bind(workspace.as_str())
+        .bind(i64::from(limits.max.get()))
+        .bind(i64::from(limits.percent))
+        .bind(-people)
+        .fetch_one(tx.on())
+        .await?;
+    let columns = Columns::of(&row, "guard");
+    if !columns.flag("is_on")? || columns.time("released_until")? > tx.now() {
+        return Ok(());
+    }
+    loss.note(tx, workspace).await?;
+    if columns.number("allowance")? >= 0 {
+        return Ok(());
+    }
+    let allowance = count(tx, workspace, read_limits(&row)?, loss.group()).await?;
+    sqlx::query(SET_ALLOWANCE)
+        .bind(workspace.as_str())
+        .bind(i64::try_from(allowance).unwrap_or(i64::MAX))
+        .execute(tx.on())
+        .await?;
+    Ok(())
+}
+
+/// Counts who has left, and says how many more may.
+async fn count(tx: &mut Tx, workspace: &WorkspaceId, limits: Limits, group: &str) -> Result<u64, StoreError> {
+    let (now, since) = (tx.now().0, tx.now().minus(WINDOW).0);
+    sqlx::query(FORGET_OLD).bind(workspace.as_str()).bind(since).execute(tx.on()).await?;
+    let departed = total(&sqlx::query(DEPARTED).bind(workspace.as_str()).bind(since).fetch_one(tx.on()).await?)?;
+    if let Some(allowance) = u64::from(limits.max.get()).checked_sub(departed) {
+        return Ok(allowance);
+    }
+    let people = total(&sqlx::query(PEOPLE).bind(workspace.as_str()).bind(since).fetch_one(tx.on()).await?)?;
+    if let Some(allowance) = limits.most(people).checked_sub(departed) {
+        return Ok(allowance);
+    }
+    let newly = sqlx::query(NEWLY_DEPARTED).bind(workspace.as_str()).bind(since).bind(group).bind(now);
+    // Whoever has left already may lose the rest.
+    let is_news = total(&newly.fetch_one(tx.on()).await?)? > 0;
+    if is_news { Err(StoreError::Held(Excess { departed, people, limits })) } else { Ok(0) }
+}
+
+impl Store {
+    /// The guard of a workspace, as it stands.
+    pub async fn guard(&self, workspace: &WorkspaceId) -> Result<Guard, StoreError> {
+        let now = self.clock.now();
+        let since = now.minus(WINDOW);
+        let departed = total(&sqlx::query(DEPARTED).bind(workspace.as_str()).bind(since.0).fetch_one(&self.pool).await?)?;
+        let row = sqlx::query(ONE).bind(workspace.as_str()).fetch_optional(&self.pool).await?;
+        let Some(row) = row else {
+            return Ok(Guard { is_on: true, limits: Limits::default(), released_until: None, departed, held: None });
+        };
+        let columns = Columns::of(&row, "guard");
+        let (until, at) = (columns.time("released_until")?, columns.time("held_at")?);
+        let requests = u64::try_from(columns.number("held_requests")?).unwrap_or_default();
+        Ok(Guard {
+            is_on: columns.flag("is_on")?,
+            limits: read_limits(&row)?,
+            released_until: (until > now).then_some(until),
+            departed,
+            held: (at > since).then_some(Held { at, requests }),
+        })
+    }
+
+    /// Sets what passes, and switches the guard on.
+    pub async fn set_guard(&self, workspace: &WorkspaceId, limits: Limits, actor: &Actor) -> Result<(), StoreError> {
+        self.change_guard(workspace, true, limits, actor, ("guard.set", json!(limits))).await
+    }
+
+    /// Switches the guard off; its limits are kept.
+    pub async fn switch_guard_off(&self, workspace: &WorkspaceId, actor: &Actor) -> Result<(), StoreError> {
+        let limits = self.guard(workspace).await?.limits;
+        self.change_guard(workspace, false, limits, actor, ("guard.switched_off", json!({}))).await
+    }
+
+    async fn change_guard(
+        &self,
+        workspace: &WorkspaceId,
+        is_on: bool,
+        limits: Limits,
+        actor: &Actor,
+        (action, detail): (&'static str, Value),
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(SET)
+            .bind(workspace.as_str())
+            .bind(i64::from(is_on))
+            .bind(i64::from(limits.max.get()))
+            .bind(i64::from(limits.percent))
+            .execute(tx.on())
+            .await?;
+        tx.audit(workspace, actor, action, workspace.as_str(), &detail).await?;
+        tx.commit().await
+    }
+
+    /// Lets everything pass for a while: what was held, when the provider sends it again, and what else belongs to it. Who leaves in
+    /// that time is not counted afterwards.
+    pub async fn approve_mass_change(
+        &self,
+        workspace: &WorkspaceId,
+        lasting: Duration,
+        actor: &Actor,
+    ) -> Result<Timestamp, StoreError> {
+        let mut tx = self.begin().await?;
+        let (until, limits) = (tx.now().plus(lasting), Limits::default());
+        sqlx::query(RELEASE)
+            .bind(workspace.as_str())
+            .bind(i64::from(limits.max.get()))
+            .bind(i64::from(limits.percent))
+            .bind(until.0)
+            .execute(tx.on())
+            .await?;
+        tx.audit(workspace, actor, "guard.approved", workspace.as_str(), &json!({ "until": until.to_string() })).await?;
+        tx.commit().await?;
+        Ok(until)
+    }
+
+    /// Notes that a request was held, and tells the admins once within the window; the answer says whether it did so now.
+    pub async fn note_held(&self, workspace: &WorkspaceId, actor: &Actor, excess: &Excess) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let (now, since, limits) = (tx.now().0, tx.now().minus(WINDOW).0, Limits::default());
+        sqlx::query(NOTE_HELD)
+            .bind(workspace.as_str())
+            .bind(i64::from(limits.max.get()))
+            .bind(i64::from(limits.percent))
+            .bind(now)
+            .bind(since)
+            .execute(tx.on())
+            .await?;
+        let told = sqlx::query(TELL).bind(workspace.as_str()).bind(now).bind(since).execute(tx.on()).await?;
+        let is_news = told.rows_affected() == 1;
+        if is_news {
+            tx.audit(workspace, actor, "guard.held", workspace.as_str(), &json!(excess)).await?;
+        }
+        tx.commit().await?;
+        Ok(is_news)
+    }
+
+    /// Forgets departures at which no count looks any more.
+    pub async fn sweep_departures(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().minus(WINDOW).0;
+        let rows = sqlx::query(HAVE_OLD).bind(before).fetch_all(&self.pool).await?;
+        for row in &rows {
+            let workspace: WorkspaceId = Columns::of(row, "departure").parsed("workspace_id")?;
+            let mut tx = self.begin().await?;
+            sqlx::query(HOLD).bind(workspace.as_str()).execute(tx.on()).await?;
+            sqlx::query(FORGET_OLD).bind(workspace.as_str()).bind(before).execute(tx.on()).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+fn read_limits(row: &AnyRow) -> Result<Limits, StoreError> {
+    let columns = Columns::of(row, "guard");
+    let max = u32::try_from(columns.number("max_people")?).map_err(|error| columns.corrupt(error))?;
+    let percent = u8::try_from(columns.number("percent")?).map_err(|error| columns.corrupt(error))?;
+    Ok(Limits { max: NonZeroU32::new(max).unwrap_or(NonZeroU32::MIN), percent })
+}
+
+fn total(row: &AnyRow) -> Result<u64, StoreError> {
+    Ok(u64::try_from(Columns::of(row, "count").number("total")?).unwrap_or_default())
+}
