@@ -6,9 +6,13 @@ pub mod cursor;
 pub mod discovery;
 pub mod error;
 pub mod filter;
+#[cfg(test)]
+mod fuzz;
 pub mod json;
 pub mod list;
 pub mod normalise;
+#[cfg(test)]
+mod oracle;
 pub mod patch;
 pub mod path;
 pub mod project;

@@ -1,5 +1,9 @@
 //! What the tests of several modules share.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use serde_json::{Value, json};
 
 use super::normalise::{AttributeRules, Context};
@@ -14,6 +18,26 @@ pub(super) const METADATA: &str = "urn:ietf:params:scim:schemas:extension:2.0:Me
 /// Runs on a stack that overflows at once where recursion follows the input.
 pub(super) fn on_a_small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::Builder::new().stack_size(256 * 1024).spawn(work).unwrap().join().unwrap()
+}
+
+/// The seed of a random test: `LOCKSTEP_SEED`, or a new one. It is printed, for whoever has to see a failure again.
+#[expect(clippy::print_stdout, reason = "a failed test shows its output")]
+pub(super) fn random_seed() -> u64 {
+    let given = std::env::var_os("LOCKSTEP_SEED").and_then(|seed| seed.to_str()?.parse().ok());
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(()));
+    println!("LOCKSTEP_SEED={seed}");
+    seed
+}
+
+/// Whether this is the long form, `tests/run --long`.
+pub(super) fn is_long() -> bool {
+    std::env::var_os("LOCKSTEP_LONG").is_some()
+}
+
+/// As many cases, and thirty times as many in the long form.
+pub(super) fn cases(cases: u32) -> ProptestConfig {
+    let cases = if is_long() { cases * 30 } else { cases };
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(random_seed()), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// The built-in schemas and two extensions of users.

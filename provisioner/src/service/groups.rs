@@ -26,6 +26,8 @@ use crate::scim::{
     project::{Projection, assemble},
 };
 
+/// The most members that the groups of one list are shown with; a group by itself is shown with all of its own.
+const LISTED_AT_MOST: usize = 400_000;
 /// How many members are read at a time.
 const STRETCH: u32 = 1_000;
 
@@ -212,6 +214,16 @@ fn ids(members: Vec<MemberRef>) -> Vec<String> {
     members.into_iter().map(|member| member.value).collect()
 }
 
+/// Each member shown takes half a kilobyte of memory, and a page of groups may have any number of them.
+fn bounded(members: usize, groups: usize) -> Result<usize, ScimError> {
+    if groups > 1 && members > LISTED_AT_MOST {
+        return Err(ScimError::TooMany(format!(
+            "these groups have more than {LISTED_AT_MOST} members: ask for fewer groups, or add excludedAttributes=members"
+        )));
+    }
+    Ok(members)
+}
+
 /// What the provider calls these members, if it says so.
 fn names(members: &[MemberRef]) -> Option<MemberChange> {
     let named = members.iter().filter_map(|member| Some((member.value.clone(), member.display.clone()?)));
@@ -309,15 +321,30 @@ impl Source for Groups<'_> {
         self.store.count_groups(self.workspace).await
     }
 
-    async fn assemble(&self, groups: &[Group], with_rows: bool) -> Result<Vec<Document>, StoreError> {
+    async fn assemble(&self, groups: &[Group], with_rows: bool) -> Result<Vec<Document>, Failure> {
         let mut members: HashMap<&str, Vec<Member>> = HashMap::new();
         if with_rows {
+            let mut shown = 0;
             for group in groups {
-                members.insert(group.id.as_str(), all_members(self.store, self.workspace, &group.id).await?);
+                let own = all_members(self.store, self.workspace, &group.id).await?;
+                shown = bounded(shown + own.len(), groups.len())?;
+                members.insert(group.id.as_str(), own);
             }
         }
         let whole =
             |group: &Group| whole_group(group, self.schema, &self.base_url, members.get(group.id.as_str()).map(Vec::as_slice));
         Ok(groups.iter().map(whole).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_groups_has_an_end_and_one_group_has_none() {
+        assert_eq!(bounded(LISTED_AT_MOST, 2), Ok(LISTED_AT_MOST));
+        assert!(matches!(bounded(LISTED_AT_MOST + 1, 2), Err(ScimError::TooMany(_))));
+        assert_eq!(bounded(LISTED_AT_MOST + 1, 1), Ok(LISTED_AT_MOST + 1));
     }
 }

@@ -36,12 +36,11 @@ impl ScimService {
         let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
         let groups = Groups { store, workspace, schema: of_groups, base_url };
         let listing = Listing::read(kind, (users, groups), query, schemas, caller.policy.profile())?;
-        let list = match query.cursor.as_deref().map(str::trim) {
-            Some(cursor) => self.walk(&listing, &purpose(workspace, kind, query), cursor, query).await?,
-            None => {
-                let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
-                listing.by_index(paging).await?
-            }
+        let list = if let Some(cursor) = query.cursor.as_deref().map(str::trim) {
+            self.walk(&listing, &purpose(workspace, kind, query), cursor, query).await?
+        } else {
+            let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
+            listing.by_index(paging).await?
         };
         Ok(Answer::Document(list.into_value()))
     }

@@ -241,7 +241,7 @@ impl Source for Users<'_> {
         self.store.count_users(self.workspace).await
     }
 
-    async fn assemble(&self, users: &[User], with_rows: bool) -> Result<Vec<Document>, StoreError> {
+    async fn assemble(&self, users: &[User], with_rows: bool) -> Result<Vec<Document>, Failure> {
         let mut groups = if with_rows { self.groups_of(users).await? } else { HashMap::new() };
         let whole = |user: &User| {
             let own = groups.remove(user.id.as_str()).unwrap_or_default();

@@ -35,16 +35,16 @@ const INSERT: &str = "
     INSERT INTO groups (workspace_id, id, display_name, display_name_key, external_id, attributes, version, changed_seq, created_at,
         updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $7)";
-const ONE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id = $2");
-const BY_NAME: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND display_name_key = $2");
-const BY_EXTERNAL_ID: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND external_id = $2");
-const BY_MEMBER: &str = concat!(
+pub(super) const ONE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id = $2");
+pub(super) const BY_NAME: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND display_name_key = $2");
+pub(super) const BY_EXTERNAL_ID: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND external_id = $2");
+pub(super) const BY_MEMBER: &str = concat!(
     "SELECT ",
     group_columns!(),
     " FROM groups WHERE workspace_id = $1 AND id IN
         (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2) ORDER BY id"
 );
-const AFTER: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const AFTER: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
 const LOCK: &str =
@@ -58,7 +58,7 @@ const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = 
 const DELETE: &str = "DELETE FROM groups WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO group_tombstones (workspace_id, id, changed_seq, deleted_at) VALUES ($1, $2, $3, $4)";
-const CHANGED: &str = "
+pub(super) const CHANGED: &str = "
     SELECT changed_seq FROM groups WHERE workspace_id = $1 AND id = $2
     UNION ALL
     SELECT changed_seq FROM group_tombstones WHERE workspace_id = $1 AND id = $2";

@@ -13,13 +13,13 @@ use crate::{
     model::group::{Member, MemberChange},
 };
 
-const OF_GROUP: &str = "
+pub(super) const OF_GROUP: &str = "
     SELECT m.member_id, m.display, u.user_name, g.display_name FROM group_members m
     LEFT JOIN users u ON u.workspace_id = m.workspace_id AND u.id = m.member_id
     LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
     WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
 const IDS: &str = "SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2";
-const OF_USERS: &str = "
+pub(super) const OF_USERS: &str = "
     SELECT m.member_id, g.id, g.display_name FROM group_members m
     JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
     WHERE m.workspace_id = $1 AND m.member_id >= $2 AND m.member_id <= $3 ORDER BY g.display_name_key, g.id";

@@ -26,13 +26,13 @@ const NOTE_CREATED: &str = "
     SELECT $1, $11, $10, $12, $13, 'user.created', $2, $14 FROM changed";
 const ADD_EMAIL: &str = "
     INSERT INTO user_emails (workspace_id, user_id, email_key) SELECT $1, $2, $15 WHERE $15 IS NOT NULL";
-const READ: &str = concat!(
+pub(super) const READ: &str = concat!(
     "SELECT ",
     user_columns!(),
     ", may_have_sessions, (SELECT mapping FROM workspaces WHERE id = $1) AS mapping FROM users WHERE workspace_id = $1 AND id = $2"
 );
 /// Nothing of the record that was read has changed, and still nobody has signed in.
-const CHANGE: &str = "
+pub(super) const CHANGE: &str = "
     UPDATE users SET user_name = $4, user_name_key = $5, external_id = $6, attributes = $7, updated_at = $8, version = version + 1
     WHERE workspace_id = $1 AND id = $2 AND version = $3 AND may_have_sessions = 0 RETURNING 1";
 const NOTE_CHANGED: &str = "

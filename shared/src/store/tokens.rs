@@ -23,7 +23,7 @@ const LOCK_WORKSPACE: &str = "UPDATE workspaces SET name = name WHERE id = $1";
 const INSERT: &str = "
     INSERT INTO tokens (workspace_id, id, digest, kind, user_name, client_id, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const BY_DIGEST: &str = "
+pub(super) const BY_DIGEST: &str = "
     SELECT t.id AS token_id, t.kind, t.user_name, t.client_id, t.created_at AS issued_at, t.expires_at, t.last_used_at, t.revoked_at,
         w.id, w.name, w.plan, w.state, w.enforcement, w.stage, w.scim_enabled, w.scim_version, w.created_at
     FROM tokens t JOIN workspaces w ON w.id = t.workspace_id

@@ -38,17 +38,17 @@ pub(super) const INSERT: &str = "
     INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method,
         may_have_sessions, version, ended_seq, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $9 = 'sso' THEN 0 ELSE 1 END, 1, 0, $10, $10)";
-const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
-const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
-const BY_EXTERNAL_ID: &str =
+pub(super) const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
+pub(super) const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
+pub(super) const BY_EXTERNAL_ID: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2 ORDER BY id");
-const BY_EMAIL: &str = concat!(
+pub(super) const BY_EMAIL: &str = concat!(
     "SELECT ",
     user_columns!(),
     " FROM users WHERE workspace_id = $1 AND id IN
         (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2) ORDER BY id"
 );
-const AFTER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const AFTER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
 /// Takes the row's lock on both engines and reads it in one step.
@@ -81,7 +81,7 @@ const REMEMBER_LINKS: &str = "
 const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
-const ENDED: &str = "
+pub(super) const ENDED: &str = "
     SELECT ended_seq FROM users WHERE workspace_id = $1 AND id = $2 AND active = 0
     UNION ALL
     SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";

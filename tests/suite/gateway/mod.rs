@@ -168,10 +168,10 @@ impl Gate {
         self.store().create_user(workspace, new, &Actor::provider(&"a token")).await.unwrap()
     }
 
-    /// Switches somebody on or off, as the provisioner does: when it returns, they are out.
+    /// Switches somebody on or off, guests as well: when it returns, they are out, as after a request to the provisioner.
     async fn set_active(&self, id: &UserId, active: bool) {
         let edit = |user: &User| Ok::<_, Infallible>(Profile { active, ..user.profile.clone() });
-        let (_, settlement) = self.store().update_user(&self.acme, id, &Actor::provider(&"a token"), edit).await.unwrap();
+        let (_, settlement) = self.store().update_user(&self.acme, id, &Actor::operator(), edit).await.unwrap();
         self.runtime.road.settle(&self.acme, settlement).await.unwrap();
     }
 

@@ -8,7 +8,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
 use super::{
-    Company, ENTERPRISE, body,
+    Company, ENTERPRISE, USER, body,
     conversations::{numbers, replay},
     found, on_each_database, patch, random_seed, raw, refusal,
 };
@@ -161,6 +161,18 @@ on_each_database! {
         same_id["id"] = made["id"].clone();
         clean(&body(scim.put(&path, &same_id).await, 200));
         clean(&body(scim.patch(&path, &patch(&json!([{ "op": "add", "value": same_id }]))).await, 200));
+
+        let core = json!({ USER: { "schemas": ["urn:x:y"], "id": ours["id"] }, "userName": "bob@acme.example" });
+        clean(&body(scim.post("/Users", &core).await, 201));
+        for operation in [
+            json!({ "op": "add", "path": "schemas", "value": ["urn:x:y"] }),
+            json!({ "op": "replace", "path": format!("{USER}:schemas"), "value": "urn:x:y" }),
+            json!({ "op": "add", "path": USER, "value": { "schemas": ["urn:x:y"] } }),
+            json!({ "op": "remove", "path": "schemas" }),
+        ] {
+            let after = body(scim.patch(&path, &patch(&json!([operation]))).await, 200);
+            assert_eq!(after["schemas"], json!([USER]), "{operation}");
+        }
 
         let shown = company.command(&["user", "show", &company.id, "ada@acme.example"]).await;
         assert_eq!((&shown["login_method"], &shown["origin"]), (&json!("sso"), &json!("provisioned")));

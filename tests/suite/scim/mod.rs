@@ -18,6 +18,7 @@ mod outage;
 mod policy;
 mod refusals;
 mod routes;
+mod searching;
 mod tenancy;
 mod tester;
 mod versions;

@@ -139,6 +139,7 @@ on_each_engine! {
 
     async fn whatever_changes_after_the_password_was_checked_still_counts(db: &Db) {
         let account = guest(db).await;
+        drop(db.store.adopt_user(&db.acme, &account.user, &operator()).await.unwrap());
         drop(db.set_active(&account.user, false).await);
         assert_eq!(sign_in(db, &account).await, Err(Refusal::Deactivated));
         drop(db.set_active(&account.user, true).await);
@@ -151,7 +152,7 @@ on_each_engine! {
         drop(db.store.set_workspace_state(&db.acme, WorkspaceState::Suspended, &operator()).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::WorkspaceClosed));
         drop(db.store.set_workspace_state(&db.acme, WorkspaceState::Active, &operator()).await.unwrap());
-        drop(db.store.delete_user(&db.acme, &account.user, &idp()).await.unwrap());
+        drop(db.store.delete_user(&db.acme, &account.user, &operator()).await.unwrap());
         assert_eq!(sign_in(db, &account).await, Err(Refusal::NotProvisioned));
         assert_eq!(db.store.password_accounts("guest@acme.com").await.unwrap(), vec![]);
     }
@@ -166,7 +167,7 @@ on_each_engine! {
                 },
                 async {
                     for _ in 0..round % 3 { tokio::task::yield_now().await; }
-                    db.store.delete_user(&db.acme, &id, &idp()).await
+                    db.store.delete_user(&db.acme, &id, &operator()).await
                 },
             );
 

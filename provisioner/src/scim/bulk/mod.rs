@@ -107,8 +107,8 @@ impl BulkRequest {
             .filter_map(|(at, operation)| Some((operation.bulk_id.as_deref()?, at)))
             .collect();
         let of = |(at, operation): (usize, &BulkOperation)| {
-            let names = operation.call.as_ref().map(Call::names).unwrap_or_default();
-            let mut found: Vec<usize> = names.iter().filter_map(|name| named.get(name.as_str()).copied()).collect();
+            let referred = operation.call.as_ref().map(Call::names).unwrap_or_default();
+            let mut found: Vec<usize> = referred.iter().filter_map(|name| named.get(name.as_str()).copied()).collect();
             found.retain(|other| *other != at);
             found.sort_unstable();
             found.dedup();
@@ -260,7 +260,7 @@ mod tests {
         BulkRequest::parse(body, Profile::Lenient)
     }
 
-    fn one(operation: Value) -> Result<Call, ScimError> {
+    fn one(operation: &Value) -> Result<Call, ScimError> {
         parsed(json!({ "Operations": [operation] })).unwrap().operations.remove(0).call
     }
 
@@ -278,9 +278,9 @@ mod tests {
             json!({ "method": "PATCH", "path": "/Users/7", "version": 3, "data": {} }),
         ];
         for operation in table {
-            assert!(one(operation.clone()).is_err(), "{operation}");
+            assert!(one(&operation).is_err(), "{operation}");
         }
-        let good = one(json!({ "METHOD": "delete", "Path": "/Users/7", "version": "W/\"3\"" })).unwrap();
+        let good = one(&json!({ "METHOD": "delete", "Path": "/Users/7", "version": "W/\"3\"" })).unwrap();
         assert_eq!((good.method, good.version.as_deref()), (Method::DELETE, Some("W/\"3\"")));
     }
 

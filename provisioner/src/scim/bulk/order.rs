@@ -9,7 +9,9 @@ pub fn steps(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let circles = circles(dependencies);
     let mut circle_of = vec![0; dependencies.len()];
     for (number, members) in circles.iter().enumerate() {
-        members.iter().for_each(|at| set(&mut circle_of, *at, number));
+        for at in members {
+            set(&mut circle_of, *at, number);
+        }
     }
     // Between circles there are no circles any more: each is ready when those that it refers to are done.
     let (mut referrers, mut awaited) = (vec![Vec::new(); circles.len()], vec![0_usize; circles.len()]);
@@ -69,17 +71,14 @@ fn walk(from: usize, next: &[Vec<usize>], seen: &mut [bool]) -> Vec<usize> {
         path.push((from, 0));
     }
     while let Some((at, taken)) = path.last_mut() {
-        match next.get(*at).and_then(|others| others.get(*taken)) {
-            Some(other) => {
-                *taken += 1;
-                if is_new(*other) {
-                    path.push((*other, 0));
-                }
+        if let Some(other) = next.get(*at).and_then(|others| others.get(*taken)) {
+            *taken += 1;
+            if is_new(*other) {
+                path.push((*other, 0));
             }
-            None => {
-                left.push(*at);
-                path.pop();
-            }
+        } else {
+            left.push(*at);
+            path.pop();
         }
     }
     left
@@ -101,7 +100,8 @@ mod tests {
 
     #[test]
     fn operations_stand_as_they_were_sent_unless_they_wait() {
-        let table: [(&[&[usize]], &[&[usize]]); 8] = [
+        type Case<'c> = (&'c [&'c [usize]], &'c [&'c [usize]]);
+        let table: [Case<'_>; 8] = [
             (&[], &[]),
             (&[&[], &[], &[]], &[&[0], &[1], &[2]]),
             (&[&[], &[0], &[1]], &[&[0], &[1], &[2]]),

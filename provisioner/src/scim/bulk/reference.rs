@@ -20,16 +20,13 @@ pub(super) fn resolve(text: &str, id_of: &mut impl FnMut(&str) -> Option<String>
         resolved.push_str(before);
         let name = behind.split(CLOSING).next().unwrap_or_default();
         let id = if before.ends_with(OPENING) { id_of(name) } else { None };
-        match id {
-            Some(id) => {
-                resolved.push_str(&id);
-                changed = true;
-                rest = behind.strip_prefix(name).unwrap_or_default();
-            }
-            None => {
-                resolved.push_str(MARK);
-                rest = behind;
-            }
+        if let Some(id) = id {
+            resolved.push_str(&id);
+            changed = true;
+            rest = behind.strip_prefix(name).unwrap_or_default();
+        } else {
+            resolved.push_str(MARK);
+            rest = behind;
         }
     }
     resolved.push_str(rest);

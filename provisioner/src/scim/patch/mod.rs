@@ -8,6 +8,8 @@ mod budget;
 mod members;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod reference;
 mod steps;
 #[cfg(test)]
 mod tests;

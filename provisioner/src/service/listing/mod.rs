@@ -53,11 +53,7 @@ pub(super) trait Source: Sync {
     /// How many there are.
     fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// The whole resources, one for each record, with their rows or without.
-    fn assemble(
-        &self,
-        records: &[Self::Record],
-        with_rows: bool,
-    ) -> impl Future<Output = Result<Vec<Document>, StoreError>> + Send;
+    fn assemble(&self, records: &[Self::Record], with_rows: bool) -> impl Future<Output = Result<Vec<Document>, Failure>> + Send;
 }
 
 /// A list request, read: of users, of groups, or of both, and then of users before groups.
@@ -77,13 +73,12 @@ impl<'l> Listing<'l> {
         profile: Profile,
     ) -> Result<Self, ScimError> {
         let of_all;
-        let schema = match kind {
-            Some(kind) => schemas.of(kind),
+        let schema = if let Some(kind) = kind {
+            schemas.of(kind)
+        } else {
             // RFC 7644, section 3.4.2.1: an attribute that a type does not have is one without a value.
-            None => {
-                of_all = schemas.of_all();
-                &of_all
-            }
+            of_all = schemas.of_all();
+            &of_all
         };
         let filter = query.filter.as_deref().map(|text| Filter::parse(text, schema, profile)).transpose()?;
         let sort = Sort::parse(query.sort_by.as_deref(), query.sort_order.as_deref(), schema, profile)?;
@@ -178,17 +173,14 @@ impl<'p, S: Source> Scan<'p, S> {
         if self.is_over {
             return Ok(None);
         }
-        let records = match self.part.indexed() {
-            Some(by) => {
-                self.is_over = true;
-                let found = self.part.source.matching(&by).await?;
-                found.into_iter().filter(|record| self.last.as_ref().is_none_or(|last| S::id(record) > *last)).collect()
-            }
-            None => {
-                let read = self.part.source.after(self.last.as_ref(), limit).await?;
-                self.is_over = u32::try_from(read.len()).is_ok_and(|count| count < limit);
-                read
-            }
+        let records: Vec<_> = if let Some(by) = self.part.indexed() {
+            self.is_over = true;
+            let found = self.part.source.matching(&by).await?;
+            found.into_iter().filter(|record| self.last.as_ref().is_none_or(|last| S::id(record) > *last)).collect()
+        } else {
+            let read = self.part.source.after(self.last.as_ref(), limit).await?;
+            self.is_over = u32::try_from(read.len()).is_ok_and(|count| count < limit);
+            read
         };
         self.last = records.last().map(S::id).or_else(|| self.last.take());
         Ok(Some(records))
