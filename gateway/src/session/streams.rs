@@ -219,6 +219,8 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use lockstep_shared::{
         clock::Timestamp,
         config::{Config, PublicUrl},
@@ -228,6 +230,12 @@ mod tests {
 
     use super::*;
     use crate::apps::Apps;
+
+    const WITHIN: Duration = Duration::from_secs(5);
+
+    async fn held(streams: &Streams) -> Vec<Held> {
+        tokio::time::timeout(WITHIN, streams.held()).await.expect("nothing is held")
+    }
 
     fn acme() -> WorkspaceId {
         WorkspaceId::parse("acme").unwrap()
@@ -274,7 +282,7 @@ mod tests {
         streams.heed(&marks);
 
         assert_eq!([&rests, &does_not, &another].map(Ticket::is_held), [true, false, false]);
-        let waiting = streams.held().await;
+        let waiting = held(&streams).await;
         assert_eq!(waiting.len(), 1, "given to be judged once");
         marks.apply(&changed(&head, 2, &user));
         assert!(!streams.resume(waiting[0].number, Seq(1), &marks), "something newer has come");
@@ -294,14 +302,14 @@ mod tests {
         let tickets = [true, true].map(|rests| streams.open(standing(&marks, &head, &user, rests)));
         marks.apply(&changed(&head, 1, &user));
         streams.heed(&marks);
-        let mut numbers: Vec<u64> = streams.held().await.into_iter().map(|held| held.number).collect();
+        let mut numbers: Vec<u64> = held(&streams).await.into_iter().map(|held| held.number).collect();
         numbers.sort_unstable();
 
         assert!(streams.resume(numbers[0], Seq(1), &marks));
         streams.cut(numbers[1]);
 
         for ticket in &tickets {
-            tokio::time::timeout(std::time::Duration::from_secs(5), ticket.judged()).await.unwrap();
+            tokio::time::timeout(WITHIN, ticket.judged()).await.unwrap();
         }
         assert_eq!(tickets.map(|ticket| ticket.token().is_cancelled()), [false, true]);
     }

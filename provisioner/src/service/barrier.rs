@@ -46,21 +46,13 @@ impl Barrier {
     /// Returns when an answer may be given, as far as this operation by itself is concerned.
     pub(super) async fn settle(&self, workspace: &WorkspaceId, settlement: Settlement) -> Result<(), SettleError> {
         match &self.put_off {
-            Some(put_off) => join(&mut put_off.lock().unwrap_or_else(PoisonError::into_inner), settlement),
-            None => self.wait(self.road.settle(workspace, settlement)).await.map(drop)?,
+            Some(put_off) => {
+                self.road.announce(&settlement);
+                join(&mut put_off.lock().unwrap_or_else(PoisonError::into_inner), settlement);
+            }
+            None => wait(self.road.settle(workspace, settlement), self.pass.as_deref()).await.map(drop)?,
         }
         Ok(())
-    }
-
-    /// A wait that lasts is for a gateway that may be gone: others of the workspace are let in meanwhile, since the database is free.
-    async fn wait<T>(&self, settling: impl Future<Output = T>) -> T {
-        let mut settling = std::pin::pin!(settling);
-        match (timeout(SOON, &mut settling).await, &self.pass) {
-            (Ok(settled), _) => return settled,
-            (Err(_), Some(pass)) => pass.let_go(),
-            (Err(_), None) => {}
-        }
-        settling.await
     }
 
     /// What was put off since this was last asked.
@@ -74,4 +66,45 @@ impl Barrier {
 pub(super) fn join(whole: &mut Settlement, more: Settlement) {
     whole.records.extend(more.records);
     whole.through = whole.through.max(more.through);
+}
+
+/// A wait that lasts is for a gateway that may be gone: others of the workspace are let in meanwhile, since the database is free.
+async fn wait<T>(settling: impl Future<Output = T>, pass: Option<&Pass>) -> T {
+    let mut settling = std::pin::pin!(settling);
+    match (timeout(SOON, &mut settling).await, pass) {
+        (Ok(settled), _) => return settled,
+        (Err(_), Some(pass)) => pass.let_go(),
+        (Err(_), None) => {}
+    }
+    settling.await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use lockstep_shared::clock::TestClock;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::limits::{Limits, Quotas};
+
+    async fn enter(limits: &Limits) -> Pass {
+        let knock = limits.knock("acme", Some(b"Bearer x"), None).await.unwrap();
+        limits.welcome(knock, &WorkspaceId::parse("acme").unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_waits_long_for_a_gateway_does_not_keep_the_workspace_waiting() {
+        let quotas = Quotas { per_second: NonZeroU32::MAX, at_a_time: 1, waiting: 10, patience: Duration::from_secs(30) };
+        let limits = Limits::new(TestClock::new(), quotas);
+        let pass = Arc::new(enter(&limits).await);
+        let (settle, settled) = oneshot::channel();
+        let waiting = tokio::spawn(async move { wait(settled, Some(&pass)).await });
+
+        drop(enter(&limits).await);
+
+        settle.send(7).unwrap();
+        assert_eq!(waiting.await.unwrap(), Ok(7), "the answer still waits for the gateway");
+    }
 }

@@ -14,7 +14,7 @@ use super::{
 /// What a workspace may always send in a second (IPSIE, shared requirements).
 const LEAST_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(24);
 /// More than one workspace gets out of two cores: what it keeps off is a client that has run wild. That one workspace does not
-/// slow another is seen to by turns and not by refusals, which cost a provider hours (Entra) or a change (SailPoint).
+/// slow another is seen to by turns and not by refusals, which cost a provider hours (Entra) or a change (`SailPoint`).
 const DEFAULT_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(4_999);
 const SHORTEST_RETENTION: Duration = Duration::from_hours(1);
 const DEFAULT_RETENTION: Duration = Duration::from_hours(30 * 24);

@@ -59,6 +59,14 @@ impl Road {
         Self(Arc::new(Inner { store, bus, clock, watch, tasks }))
     }
 
+    /// Lets the gateways hear of rows at once whose settlement is put off. Nobody waits for it: it is speed only.
+    pub fn announce(&self, settlement: &Settlement) {
+        if !settlement.records.is_empty() {
+            let (inner, settlement) = (self.0.clone(), settlement.clone());
+            self.0.tasks.spawn(async move { inner.publish(&settlement).await });
+        }
+    }
+
     /// Returns when no gateway answers from a state older than the settlement. To be called after the commit.
     pub async fn settle(&self, workspace: &WorkspaceId, settlement: Settlement) -> Result<Receipt, SettleError> {
         if settlement.through.0 == 0 {

@@ -19,7 +19,12 @@ pub(super) const OF_GROUP: &str = "
     LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
     WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
 const IDS: &str = "SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2";
-pub(super) const OF_USERS: &str = "
+pub(super) const OF_USER: &str = "
+    SELECT m.member_id, g.id, g.display_name FROM group_members m
+    JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
+    WHERE m.workspace_id = $1 AND m.member_id = $2 ORDER BY g.display_name_key, g.id";
+/// How much lies between two ids, PostgreSQL has to guess: for one user it would read all groups.
+const OF_USERS: &str = "
     SELECT m.member_id, g.id, g.display_name FROM group_members m
     JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
     WHERE m.workspace_id = $1 AND m.member_id >= $2 AND m.member_id <= $3 ORDER BY g.display_name_key, g.id";
@@ -112,7 +117,11 @@ pub(super) async fn groups_between(
     first: &UserId,
     last: &UserId,
 ) -> Result<Vec<(String, GroupRef)>, StoreError> {
-    let rows = sqlx::query(OF_USERS).bind(workspace.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(on).await?;
+    let rows = if first == last {
+        sqlx::query(OF_USER).bind(workspace.as_str()).bind(first.as_str()).fetch_all(on).await?
+    } else {
+        sqlx::query(OF_USERS).bind(workspace.as_str()).bind(first.as_str()).bind(last.as_str()).fetch_all(on).await?
+    };
     rows.iter()
         .map(|row| {
             let columns = Columns::of(row, "membership");

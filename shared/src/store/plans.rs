@@ -20,5 +20,5 @@ pub const INDEXED: &[(&str, &str)] = &[
     ("groups behind an id", groups::AFTER),
     ("the last change of a group", groups::CHANGED),
     ("members behind an id", members::OF_GROUP),
-    ("groups of users", members::OF_USERS),
+    ("groups of a user", members::OF_USER),
 ];

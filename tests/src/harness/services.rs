@@ -50,7 +50,7 @@ impl Program {
     }
 
     /// Where Cargo put it: beside the folder of the running test.
-    fn path(self) -> Result<PathBuf, HarnessError> {
+    pub fn path(self) -> Result<PathBuf, HarnessError> {
         let test = std::env::current_exe()?;
         let folder = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let path = folder.join(self.name());

@@ -1,7 +1,10 @@
 //! The provisioning log: every request of the provider has its line, no person's name is in any, and the two questions that
 //! admins ask are answered.
 
-use std::{process::Output, time::Duration};
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use lockstep_shared::secret::BearerToken;
 use lockstep_tests::{
@@ -9,6 +12,10 @@ use lockstep_tests::{
     world::{activation, deactivation, text},
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    time::timeout,
+};
 
 use super::{Company, GROUP, Installation, USER, body, on_each_database, patch, refusal, user};
 
@@ -230,6 +237,41 @@ on_each_database! {
         assert_eq!(error["error"]["code"], "entry_not_found");
         assert_eq!(company.command(&["log", "show", &other.id, "--user", &text(&entry, "target")]).await["entries"], json!([]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_can_be_followed() {
+    let company = Company::on_sqlite().await;
+    let configuration = {
+        let _turn = company.installation.commands.lock().await;
+        let site = company.installation.site.configuration().unwrap();
+        // Others write it anew while this one runs.
+        let copy = site.with_file_name(format!("{}.toml", company.id));
+        std::fs::copy(site, &copy).unwrap();
+        copy
+    };
+    let mut follow = tokio::process::Command::new(Program::Provisioner.path().unwrap())
+        .args(["--json", "log", "tail", &company.id, "--follow", "--refused", "--config"])
+        .arg(configuration)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+
+    for name in ["shoeSize", "hatSize"] {
+        company.person(name).await;
+        refusal(company.scim.find("/Users", &format!("{name} eq 1")).await, 400, "invalidFilter");
+        let line = timeout(SOON, lines.next_line()).await.expect("in time").unwrap().unwrap();
+        let entry: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(short(&entry), says("user.find", 400, "refused"));
+        assert!(text(&entry, "sentence").contains(name), "{entry}");
+    }
+
+    // Whoever reads no more ends it.
+    drop(lines);
+    refusal(company.scim.find("/Users", "headSize eq 1").await, 400, "invalidFilter");
+    assert!(timeout(SOON, follow.wait()).await.expect("in time").unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

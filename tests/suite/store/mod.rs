@@ -10,6 +10,7 @@ mod log;
 mod open;
 mod passwords;
 mod people;
+mod provisioning_log;
 mod plans;
 mod quiet;
 mod round_trips;

@@ -97,7 +97,7 @@ on_each_engine! {
         assert_eq!(second.user, babs.id);
         assert_eq!((first.person.user_name.as_str(), first.person.email.as_str()), ("babs", "babs@acme.com"));
         assert_eq!(first.person.groups, ["Board", "Crew"]);
-        assert_eq!(first.fresh.seq, db.head().await);
+        assert_eq!(second.fresh.seq, db.head().await);
         let actions = db.actions().await;
         assert_eq!(actions.iter().filter(|action| *action == "user.linked").count(), 1);
         assert_eq!(actions.iter().filter(|action| *action == "session.signed_in").count(), 2);

@@ -1,4 +1,4 @@
-//! Filters, paths, bodies and PATCHes as no provider sends them: what providers do send, bent at random for some seconds. Each
+//! Filters, paths, bodies and PATCH requests as no provider sends them: what providers do send, bent at random for some seconds. Each
 //! target runs in a process of its own on a small stack, since a stack that overflows ends the process and not the test.
 
 pub(super) mod mutate;

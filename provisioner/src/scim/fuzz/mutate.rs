@@ -299,8 +299,8 @@ fn bend_here(value: &mut Value, random: &mut Random, graft: Value) {
         (3, _) => *value = Value::Array(vec![value.take()]),
         (4, _) => *value = Value::Object(Map::from_iter([((*random.one_of(&["value", "name", "x"])).to_owned(), value.take())])),
         (5, _) => {
-            *value =
-                random.one_of(&[Value::Null, true.into(), false.into(), 7.into(), "".into(), " ".into(), "False".into()]).clone()
+            let plain = [Value::Null, true.into(), false.into(), 7.into(), "".into(), " ".into(), "False".into()];
+            *value = random.one_of(&plain).clone();
         }
         (6, Value::String(text)) if text.len() < 100_000 => *text = text.repeat(1 + random.below(400)),
         _ => *value = graft,

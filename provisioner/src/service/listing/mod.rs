@@ -143,9 +143,11 @@ impl<S: Source> Part<S> {
     fn indexed(&self) -> Option<S::Match> {
         self.filter.as_ref()?.conjuncts().iter().find_map(|part| match part {
             Filter::Element { list, filter } => {
-                let (attribute, literal) = filter.conjuncts().iter().find_map(Filter::as_equality)?;
-                let whole = AttributeRef { name: list.name.clone(), sub: Some(attribute.name.clone()), ..attribute.clone() };
-                by_text::<S>(&whole, literal)
+                // In `emails[type eq "work"].value eq "x"` the second equality is the one that an index knows.
+                filter.conjuncts().iter().filter_map(Filter::as_equality).find_map(|(attribute, literal)| {
+                    let whole = AttributeRef { name: list.name.clone(), sub: Some(attribute.name.clone()), ..attribute.clone() };
+                    by_text::<S>(&whole, literal)
+                })
             }
             Filter::And(_) | Filter::Or(_) | Filter::Not(_) | Filter::Present(_) | Filter::Compare { .. } => {
                 let (attribute, literal) = part.as_equality()?;

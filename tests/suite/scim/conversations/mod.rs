@@ -110,10 +110,9 @@ fn ordered(mut resources: Value) -> Value {
 
 fn has_null(value: &Value) -> bool {
     match value {
-        Value::Null => false,
         Value::Array(items) => items.iter().any(|item| item.is_null() || has_null(item)),
         Value::Object(members) => members.values().any(|member| member.is_null() || has_null(member)),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

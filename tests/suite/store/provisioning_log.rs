@@ -1,0 +1,106 @@
+//! The provisioning log in the database: batches, look-ups, and sweeping in steps.
+
+use std::time::Duration;
+
+use lockstep_shared::{
+    clock::{Clock as _, Timestamp},
+    id::{EntryId, UserId, WorkspaceId},
+    model::provisioning::{Entry, Outcome},
+    store::LogQuery,
+};
+use serde_json::{Map, json};
+
+use super::{Db, on_each_engine, workspace};
+
+const ALL: LogQuery<'_> = LogQuery { after: None, since: Timestamp(0), at_fault: false, limit: 1_000 };
+
+fn entry(db: &Db, workspace: &WorkspaceId) -> Entry {
+    Entry {
+        id: EntryId::new(),
+        workspace: workspace.clone(),
+        at: db.clock.now(),
+        request: "request".to_owned(),
+        credential: "credential".to_owned(),
+        client: "Okta SCIM Client 1.0.0".to_owned(),
+        action: "user.create".to_owned(),
+        target: String::new(),
+        status: 201,
+        outcome: Outcome::Done,
+        sentence: None,
+        detail: Map::from_iter([("took_ms".to_owned(), json!(7))]),
+        people: Vec::new(),
+    }
+}
+
+async fn all(db: &Db, workspace: &WorkspaceId) -> Vec<Entry> {
+    db.store.log_entries(workspace, ALL).await.unwrap()
+}
+
+on_each_engine! {
+    async fn entries_come_back_as_they_were_written_newest_first_and_each_once(db: &Db) {
+        let other = db.workspace("other").await;
+        let mut written: Vec<Entry> = (0..70).map(|_| entry(db, &db.acme)).collect();
+        written[3] = Entry {
+            status: 0,
+            outcome: Outcome::Held,
+            sentence: Some("„Ä\" isn't '; --".to_owned()),
+            people: vec![UserId::new().to_string(), UserId::new().to_string()],
+            target: UserId::new().to_string(),
+            ..written[3].clone()
+        };
+        let foreign = entry(db, &other);
+        let batch = [&written[..], std::slice::from_ref(&foreign)].concat();
+
+        db.store.append_log(&batch).await.unwrap();
+        db.store.append_log(&batch[..40]).await.unwrap();
+
+        written.reverse();
+        assert_eq!(all(db, &db.acme).await, written);
+        assert_eq!(all(db, &other).await, std::slice::from_ref(&foreign));
+        assert_eq!(db.store.log_entry(&db.acme, &written[0].id).await.unwrap().as_ref(), Some(&written[0]));
+        assert_eq!(db.store.log_entry(&db.acme, &foreign.id).await.unwrap(), None);
+    }
+
+    async fn a_query_narrows_by_place_time_fault_and_number(db: &Db) {
+        let first = entry(db, &db.acme);
+        db.clock.advance(Duration::from_hours(1));
+        let refused = Entry { sentence: Some("x".to_owned()), outcome: Outcome::Refused, ..entry(db, &db.acme) };
+        let last = entry(db, &db.acme);
+        db.store.append_log(&[first.clone(), refused.clone(), last.clone()]).await.unwrap();
+        let ask = async |query| db.store.log_entries(&db.acme, query).await.unwrap();
+
+        assert_eq!(ask(LogQuery { after: Some(&first.id), ..ALL }).await, [last.clone(), refused.clone()]);
+        assert_eq!(ask(LogQuery { since: db.clock.now(), ..ALL }).await, [last.clone(), refused.clone()]);
+        assert_eq!(ask(LogQuery { at_fault: true, ..ALL }).await, std::slice::from_ref(&refused));
+        assert_eq!(ask(LogQuery { limit: 1, ..ALL }).await, std::slice::from_ref(&last));
+    }
+
+    async fn a_person_is_found_as_target_and_as_member(db: &Db) {
+        let (ada, bob) = (UserId::new(), UserId::new());
+        let of_ada = Entry { target: ada.to_string(), ..entry(db, &db.acme) };
+        let both = Entry { target: "group".to_owned(), people: vec![ada.to_string(), bob.to_string()], ..entry(db, &db.acme) };
+        db.store.append_log(&[of_ada.clone(), both.clone(), entry(db, &db.acme)]).await.unwrap();
+
+        assert_eq!(db.store.log_of_target(&db.acme, ada.as_str(), 10).await.unwrap(), [of_ada]);
+        assert_eq!(db.store.log_of_member(&db.acme, &bob, 10).await.unwrap(), std::slice::from_ref(&both));
+        assert_eq!(db.store.log_of_member(&db.acme, &ada, 10).await.unwrap(), [both]);
+        assert_eq!(db.store.log_of_target(&db.acme, "", 10).await.unwrap(), []);
+        assert_eq!(db.store.log_of_member(&workspace("other"), &ada, 10).await.unwrap(), []);
+    }
+
+    async fn old_entries_are_swept_oldest_first_and_no_more_than_asked(db: &Db) {
+        let mut written = Vec::new();
+        for _ in 0..5 {
+            written.push(entry(db, &db.acme));
+            db.clock.advance(Duration::from_hours(1));
+        }
+        db.store.append_log(&written).await.unwrap();
+        let before = db.clock.now().minus(Duration::from_hours(2));
+
+        assert_eq!(db.store.sweep_log(before, 2).await.unwrap(), 2);
+        assert_eq!(all(db, &db.acme).await.last(), Some(&written[2]));
+        assert_eq!(db.store.sweep_log(before, 2).await.unwrap(), 1);
+        assert_eq!(db.store.sweep_log(before, 2).await.unwrap(), 0);
+        assert_eq!(all(db, &db.acme).await.len(), 2);
+    }
+}
