@@ -1,5 +1,7 @@
 //! The group: a group of the identity provider. Its members are rows of their own and are never loaded to be changed.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
@@ -63,13 +65,48 @@ pub enum MemberChange {
     Replace(Vec<String>),
 }
 
-impl MemberChange {
-    /// Whether somebody who is a member may be none afterwards.
-    #[must_use]
-    pub fn takes_away(&self) -> bool {
-        match self {
-            Self::Name(_) | Self::Add(_) => false,
-            Self::Remove(_) | Self::Replace(_) => true,
+/// Of those whose membership was moved by these steps, who is no member afterwards.
+#[must_use]
+pub fn taken_out<'i>(steps: &[MemberChange], moved: impl IntoIterator<Item = &'i String>) -> Vec<&'i str> {
+    let mut is_member: HashMap<&str, bool> = HashMap::new();
+    for step in steps {
+        let (ids, stay) = match step {
+            MemberChange::Name(_) => continue,
+            MemberChange::Add(ids) => (ids, true),
+            MemberChange::Remove(ids) => (ids, false),
+            MemberChange::Replace(ids) => {
+                is_member.clear();
+                (ids, true)
+            }
+        };
+        is_member.extend(ids.iter().map(|id| (id.as_str(), stay)));
+    }
+    moved.into_iter().map(String::as_str).filter(|id| !is_member.get(id).copied().unwrap_or_default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(text: &str) -> Vec<String> {
+        text.chars().map(|id| id.to_string()).collect()
+    }
+
+    #[test]
+    fn the_last_step_that_speaks_of_somebody_says_whether_they_are_out() {
+        use MemberChange::{Add, Name, Remove, Replace};
+        let table = [
+            (vec![Remove(ids("ab"))], "ab", "ab"),
+            (vec![Add(ids("ab"))], "ab", ""),
+            (vec![Remove(ids("ab")), Add(ids("b"))], "ab", "a"),
+            (vec![Add(ids("c")), Remove(ids("abc"))], "ab", "ab"),
+            (vec![Replace(ids("xy"))], "abx", "ab"),
+            (vec![Add(ids("a")), Replace(ids("x")), Remove(ids("y"))], "abxy", "aby"),
+            (vec![Replace(Vec::new()), Add(ids("a")), Name(Vec::new())], "ab", "b"),
+        ];
+
+        for (steps, moved, out) in table {
+            assert_eq!(taken_out(&steps, &ids(moved)), ids(out), "{steps:?}");
         }
     }
 }

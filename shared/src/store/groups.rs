@@ -18,7 +18,7 @@ use crate::{
     id::{GroupId, UserId, WorkspaceId},
     model::{
         audit::Actor,
-        group::{Group, GroupProfile, MemberChange},
+        group::{Group, GroupProfile, MemberChange, taken_out},
         revocation::{Draft, Scope, Seq},
         text::fold,
     },
@@ -215,9 +215,7 @@ impl Store {
         let detail = json!({ "memberships_changed": touched.len() });
         tx.audit(workspace, actor, "group.changed", id.as_str(), &detail).await?;
         access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.changed").await?;
-        if steps.iter().any(MemberChange::takes_away) {
-            guard::pass(&mut tx, workspace, actor, Loss::Group(id, &touched)).await?;
-        }
+        guard::pass(&mut tx, workspace, actor, Loss::Group(id, &taken_out(&steps, &touched))).await?;
         if before.profile.display_name != after.profile.display_name {
             touched.extend(members::all(&mut tx, workspace, id).await?);
         }
@@ -265,7 +263,8 @@ impl Store {
         }
         tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
         access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.deleted").await?;
-        guard::pass(&mut tx, workspace, actor, Loss::Group(id, &touched)).await?;
+        let members: Vec<&str> = touched.iter().map(String::as_str).collect();
+        guard::pass(&mut tx, workspace, actor, Loss::Group(id, &members)).await?;
         let now = tx.now().0;
         let settlement = append_changed(&mut tx, workspace, touched, "group.deleted").await?.or_earlier(before.changed_seq);
         sqlx::query(BURY)

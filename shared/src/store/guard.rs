@@ -2,7 +2,7 @@
 //! commit, so that two replicas cannot both slip under the limit. People are counted only when the allowance of the last count is
 //! used up. Operators and people are never held.
 
-use std::{collections::HashSet, num::NonZeroU32, sync::LazyLock, time::Duration};
+use std::{num::NonZeroU32, sync::LazyLock, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
@@ -28,34 +28,36 @@ const LEFT: &str = "
     INSERT INTO departures (workspace_id, user_id, group_id, at) VALUES ($1, $2, '', $3)
     ON CONFLICT (workspace_id, user_id, group_id) DO UPDATE SET at = excluded.at";
 const FORGET_OLD: &str = "DELETE FROM departures WHERE workspace_id = $1 AND at <= $2";
-/// Who lost something within the window and does not have it back.
+/// Who lost something within the window and does not have it back; of a group, if they have access at all. Each person is looked up by
+/// themselves: joined, a planner that knows nothing of the tables would go through whole groups.
 macro_rules! departed {
     () => {
         "SELECT d.user_id FROM departures d
-        WHERE d.workspace_id = $1 AND d.at > $2
-            AND NOT (d.group_id = '' AND EXISTS (
-                SELECT 1 FROM users u WHERE u.workspace_id = $1 AND u.id = d.user_id AND u.active = 1))
-            AND NOT EXISTS (
-                SELECT 1 FROM group_members m
-                WHERE m.workspace_id = $1 AND m.group_id = d.group_id AND m.member_id = d.user_id)"
+        WHERE d.workspace_id = $1 AND d.at > $2 AND CASE
+            WHEN d.group_id = ''
+            THEN COALESCE((SELECT u.active FROM users u WHERE u.workspace_id = $1 AND u.id = d.user_id), 0) = 0
+            ELSE (SELECT u.active FROM users u WHERE u.workspace_id = $1 AND u.id = d.user_id) = 1
+                AND (SELECT m.member_id FROM group_members m
+                    WHERE m.workspace_id = $1 AND m.group_id = d.group_id AND m.member_id = d.user_id) IS NULL END"
     };
 }
 const DEPARTED: &str = concat!("SELECT COUNT(DISTINCT user_id) AS total FROM (", departed!(), ") AS departed");
 /// Who has access, and who had it before they left.
 const PEOPLE: &str = concat!(
-    "SELECT (SELECT COUNT(*) FROM users WHERE workspace_id = $1 AND active = 1)
-        + (SELECT COUNT(DISTINCT user_id) FROM (",
+    "SELECT (SELECT COUNT(*) FROM users WHERE workspace_id = $1 AND active = 1) + (SELECT COUNT(*) FROM (",
     departed!(),
-    ") AS departed WHERE NOT EXISTS (
-            SELECT 1 FROM users u WHERE u.workspace_id = $1 AND u.id = departed.user_id AND u.active = 1)) AS total"
+    " AND d.group_id = '') AS departed) AS total"
 );
 /// Those of this change who had not left before by another one.
 const NEWLY_DEPARTED: &str = concat!(
     "SELECT COUNT(*) AS total FROM departures o
-    WHERE o.workspace_id = $1 AND o.group_id = $3 AND o.at = $4 AND o.user_id NOT IN (",
+    WHERE o.workspace_id = $1 AND o.group_id = $3 AND o.at = $4
+        AND ($3 = '' OR (SELECT u.active FROM users u WHERE u.workspace_id = $1 AND u.id = o.user_id) = 1)
+        AND o.user_id NOT IN (",
     departed!(),
     " AND d.group_id <> $3)"
 );
+const RECOUNT: &str = "UPDATE guards SET allowance = 0 WHERE workspace_id = $1 AND allowance > 0";
 const ONE: &str = "
     SELECT is_on, max_people, percent, allowance, released_until, held_at, held_requests FROM guards WHERE workspace_id = $1";
 const SET: &str = "
@@ -78,20 +80,18 @@ const HAVE_OLD: &str = "SELECT DISTINCT workspace_id FROM departures WHERE at <=
 /// Takes the row's lock alone, under which departures are written.
 const HOLD: &str = "UPDATE guards SET allowance = allowance WHERE workspace_id = $1";
 
-/// People in one statement; what is left over is filled up with its last, so that two texts do for every number.
+/// People in one statement; what is left over repeats its last, so that two texts do for every number.
 const BATCH: usize = 256;
 
 static LEFT_GROUP: LazyLock<String> = LazyLock::new(|| left_group_text(BATCH));
 static ONE_LEFT_GROUP: LazyLock<String> = LazyLock::new(|| left_group_text(1));
 
-/// Notes those of the named who are people with access, and are in the group no more: built out of constants alone.
+/// Built out of constants alone. Both engines call the first column of a list `column1`.
 fn left_group_text(people: usize) -> String {
-    let places: Vec<String> = (0..people).map(|person| format!("${}", person + 4)).collect();
+    let places: Vec<String> = (0..people).map(|person| format!("(${})", person + 4)).collect();
     format!(
         "INSERT INTO departures (workspace_id, user_id, group_id, at)
-         SELECT u.workspace_id, u.id, $2, $3 FROM users u
-         WHERE u.workspace_id = $1 AND u.active = 1 AND u.id IN ({}) AND NOT EXISTS (
-             SELECT 1 FROM group_members m WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id = u.id)
+         SELECT DISTINCT $1, column1, $2, $3 FROM (VALUES {}) AS people WHERE true
          ON CONFLICT (workspace_id, user_id, group_id) DO UPDATE SET at = excluded.at",
         places.join(", ")
     )
@@ -102,8 +102,8 @@ fn left_group_text(people: usize) -> String {
 pub(super) enum Loss<'a> {
     /// This person their account.
     Account(&'a UserId),
-    /// Those of these members who are no longer in it, the group.
-    Group(&'a GroupId, &'a HashSet<String>),
+    /// These of its members the group. Not each need be a person; who is one with access, a count looks up.
+    Group(&'a GroupId, &'a [&'a str]),
 }
 
 impl Loss<'_> {
@@ -128,7 +128,6 @@ impl Loss<'_> {
                 sqlx::query(LEFT).bind(workspace.as_str()).bind(user.as_str()).bind(now).execute(tx.on()).await?;
             }
             Self::Group(group, members) => {
-                let members: Vec<&str> = members.iter().map(String::as_str).collect();
                 for some in members.chunks(BATCH) {
                     let (text, length) = if some.len() == 1 { (&*ONE_LEFT_GROUP, 1) } else { (&*LEFT_GROUP, BATCH) };
                     let query = sqlx::query(AssertSqlSafe(text.as_str())).bind(workspace.as_str()).bind(group.as_str()).bind(now);
@@ -169,6 +168,14 @@ pub(super) async fn pass(tx: &mut Tx, workspace: &WorkspaceId, actor: &Actor, lo
         .bind(i64::try_from(allowance).unwrap_or(i64::MAX))
         .execute(tx.on())
         .await?;
+    Ok(())
+}
+
+/// Has people counted again at the next departure: somebody is back who may have lost a group while they were away.
+pub(super) async fn recount(tx: &mut Tx, workspace: &WorkspaceId, actor: &Actor) -> Result<(), StoreError> {
+    if actor.kind == ActorKind::Provider {
+        sqlx::query(RECOUNT).bind(workspace.as_str()).execute(tx.on()).await?;
+    }
     Ok(())
 }
 

@@ -266,6 +266,8 @@ impl Store {
         let leaves = before.profile.active && !after.profile.active;
         if leaves {
             guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
+        } else if !before.profile.active && after.profile.active {
+            guard::recount(&mut tx, workspace, actor).await?;
         }
         let adopted = (!leaves && step.ends_sessions(&before)).then(|| adoption::Step::draft(&before));
         let ends = leaves || adopted.is_some();

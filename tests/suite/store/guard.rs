@@ -399,20 +399,20 @@ impl Model {
         let of_accounts = self.active.difference(&active).map(|one| (*one, None));
         let of_groups =
             (0..2).flat_map(|group| self.members[group].difference(&members[group]).map(move |one| (*one, Some(group))));
-        let now_lost: BTreeSet<_> = of_accounts.chain(of_groups).filter(|(one, _)| self.active.contains(one)).collect();
+        let now_lost: BTreeSet<_> = of_accounts.chain(of_groups).collect();
         let mut lost = self.lost.clone();
         lost.extend(now_lost.iter().map(|key| (*key, self.now)));
         lost.retain(|_, at| *at + 60 > self.now);
         let is_gone = |key: &&(usize, Option<usize>)| match key {
             (one, None) => !active.contains(one),
-            (one, Some(group)) => !members[*group].contains(one),
+            (one, Some(group)) => active.contains(one) && !members[*group].contains(one),
         };
         let departed: BTreeSet<usize> = lost.keys().filter(is_gone).map(|(one, _)| *one).collect();
         let left_before: BTreeSet<usize> =
             lost.keys().filter(is_gone).filter(|key| !now_lost.contains(*key)).map(|(one, _)| *one).collect();
         let people = active.union(&departed).count() as u64;
         let excess = Excess { departed: departed.len() as u64, people, limits: self.limits };
-        let is_news = now_lost.iter().any(|(one, _)| !left_before.contains(one));
+        let is_news = now_lost.iter().filter(is_gone).any(|(one, _)| !left_before.contains(one));
         if is_news
             && excess.departed > u64::from(self.limits.max.get())
             && excess.departed * 100 > people * u64::from(self.limits.percent)
