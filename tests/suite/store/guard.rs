@@ -442,22 +442,3 @@ impl Model {
         }
     }
 }
-
-on_each_engine! {
-    async fn zz_timing(db: &Db) {
-        let ids = people(db, 1500).await;
-        let group = db.group("Everybody", &texts(&ids)).await;
-        guarded(db, 5000, 0).await;
-        for actor in [idp(), Actor::operator(), idp(), Actor::operator()] {
-            let began = std::time::Instant::now();
-            let removed = texts(&ids[..1000]);
-            let edit = |g: &Group| Ok::<_, Infallible>((g.profile.clone(), vec![MemberChange::Remove(removed.clone())]));
-            drop(db.store.update_group(&db.acme, &group.id, &actor, edit).await.unwrap());
-            let took = began.elapsed();
-            let began = std::time::Instant::now();
-            let edit = |g: &Group| Ok::<_, Infallible>((g.profile.clone(), vec![MemberChange::Add(removed.clone())]));
-            drop(db.store.update_group(&db.acme, &group.id, &actor, edit).await.unwrap());
-            eprintln!("{:?} {:?}: removed 1000 in {took:?}, added in {:?}", db.store.engine(), actor.kind, began.elapsed());
-        }
-    }
-}
