@@ -8,6 +8,7 @@ mod audit;
 mod connections;
 mod domains;
 mod error;
+mod former_links;
 mod groups;
 mod guard;
 mod keys;

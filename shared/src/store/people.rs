@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     Store, StoreError,
     access::mapping_on,
+    former_links::former_owner,
     members::groups_between,
     row::Columns,
     tx::Tx,
@@ -27,8 +28,6 @@ use crate::{
 const LINKED: &str = "
     SELECT user_id FROM links WHERE workspace_id = $1 AND connection_id = $2 AND issuer = $3 AND subject = $4";
 const LINK_OF_USER: &str = "SELECT subject FROM links WHERE workspace_id = $1 AND user_id = $2 AND connection_id = $3";
-const FORMER: &str = "
-    SELECT external_id FROM former_links WHERE workspace_id = $1 AND connection_id = $2 AND issuer = $3 AND subject = $4";
 const ADD_LINK: &str = "
     INSERT INTO links (workspace_id, connection_id, issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
 
@@ -328,22 +327,6 @@ async fn first_link(
     let former = if connection.link == Link::Email { former_owner(tx, workspace, identity).await? } else { None };
     let is_same = |former: Option<String>| former.is_some() && former == user.profile.external_id;
     Ok(if former.is_none_or(is_same) { Ok(user.id) } else { Err(Refusal::FormerIdentity) })
-}
-
-/// The external id, if any, of the deleted person whose identity this was; `None` if it was nobody's.
-async fn former_owner(
-    tx: &mut Tx,
-    workspace: &WorkspaceId,
-    identity: &ProviderIdentity,
-) -> Result<Option<Option<String>>, StoreError> {
-    let row = sqlx::query(FORMER)
-        .bind(workspace.as_str())
-        .bind(identity.connection.as_str())
-        .bind(&identity.issuer)
-        .bind(&identity.subject)
-        .fetch_optional(tx.on())
-        .await?;
-    row.map(|row| Columns::of(&row, "former link").optional_text("external_id")).transpose()
 }
 
 async fn has_link(tx: &mut Tx, workspace: &WorkspaceId, user: &UserId, connection: &ConnectionId) -> Result<bool, StoreError> {

@@ -11,6 +11,7 @@ use sqlx::{
 use super::{
     Settlement, Store, StoreError, access, adoption,
     error::EditError,
+    former_links,
     guard::{self, Loss},
     row::{Columns, to_json},
     tx::Tx,
@@ -72,12 +73,6 @@ const CLEAR_LINKS: &str = "DELETE FROM links WHERE workspace_id = $1 AND user_id
 const CLEAR_PASSWORD: &str = "DELETE FROM passwords WHERE workspace_id = $1 AND user_id = $2";
 const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE workspace_id = $1 AND user_id = $2";
 const CLEAR_ADOPTION: &str = "DELETE FROM adoptions WHERE workspace_id = $1 AND user_id = $2";
-/// Whose the identities were; whoever has the same address later does not get them by it.
-const REMEMBER_LINKS: &str = "
-    INSERT INTO former_links (workspace_id, connection_id, issuer, subject, user_id, external_id, ended_at)
-    SELECT workspace_id, connection_id, issuer, subject, user_id, $3, $4 FROM links WHERE workspace_id = $1 AND user_id = $2
-    ON CONFLICT (workspace_id, connection_id, issuer, subject) DO UPDATE SET user_id = excluded.user_id,
-        external_id = excluded.external_id, ended_at = excluded.ended_at";
 const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
@@ -347,7 +342,7 @@ impl Store {
             }
             Err(error) => return Err(error.into()),
         };
-        remember_links(&mut tx, &user).await?;
+        former_links::remember(&mut tx, &user).await?;
         // Invitations before passwords, in the order in which somebody who accepts one touches them.
         for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, CLEAR_ADOPTION, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
@@ -417,18 +412,6 @@ async fn add_emails(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
     for (address, _) in user.profile.emails() {
         sqlx::query(ADD_EMAIL).bind(user.workspace.as_str()).bind(user.id.as_str()).bind(fold(address)).execute(tx.on()).await?;
     }
-    Ok(())
-}
-
-async fn remember_links(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
-    let now = tx.now().0;
-    sqlx::query(REMEMBER_LINKS)
-        .bind(user.workspace.as_str())
-        .bind(user.id.as_str())
-        .bind(&user.profile.external_id)
-        .bind(now)
-        .execute(tx.on())
-        .await?;
     Ok(())
 }
 

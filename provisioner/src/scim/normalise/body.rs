@@ -59,7 +59,7 @@ impl<'a> Reading<'a, '_> {
         let listed: Vec<&str> = listed.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let (schema, lenient) = (self.context.schema, self.context.profile.is_lenient());
         for urn in &listed {
-            let is_known = urn.eq_ignore_ascii_case(&schema.core().id) || schema.extension(urn).is_some();
+            let is_known = matches!(schema.find(urn, self.context.profile), Some(Found::Schema(_)));
             let is_understood = lenient && (schema.is_stem(urn) || schema.find_attribute(urn, self.context.profile).is_some());
             if !is_known && !is_understood {
                 self.reader.unknown(urn_or(urn))?;

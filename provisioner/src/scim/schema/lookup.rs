@@ -2,11 +2,19 @@
 
 use serde_json::Value;
 
-use super::{Attribute, AttributeType, ENTERPRISE_USER, Mutability, ResourceSchema, Returned, Schema, Uniqueness};
+use super::{Attribute, AttributeType, ENTERPRISE_USER, GROUP, Mutability, ResourceSchema, Returned, Schema, USER, Uniqueness};
 use crate::scim::Profile;
 
 /// The longest name of a free-form extension.
 const MAX_KEY: usize = 128;
+
+/// What providers still call a schema: OneLogin's template has the URNs of SCIM 1, Entra's documentation lacks a colon.
+const OLDER_URNS: [(&str, &str); 4] = [
+    ("urn:scim:schemas:core:1.0", USER),
+    ("urn:scim:schemas:core:1.0", GROUP),
+    ("urn:scim:schemas:extension:enterprise:1.0", ENTERPRISE_USER),
+    ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User", ENTERPRISE_USER),
+];
 
 /// The definition of every attribute of a free-form extension.
 static FREE_FORM: Attribute = Attribute {
@@ -63,7 +71,7 @@ impl ResourceSchema {
     #[must_use]
     pub fn find<'s: 'p, 'p>(&'s self, path: &'p str, profile: Profile) -> Option<Found<'s, 'p>> {
         if path.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) {
-            return self.find_qualified(path);
+            return self.find_qualified(path, profile);
         }
         let (name, sub) = split(path);
         if let Some(definition) = self.attribute(name) {
@@ -106,11 +114,13 @@ impl ResourceSchema {
     }
 
     /// URNs have dots and colons of their own, so the known ones are tried, the longest first.
-    fn find_qualified<'s: 'p, 'p>(&'s self, path: &'p str) -> Option<Found<'s, 'p>> {
-        let mut candidates: Vec<(&Schema, &str)> = std::iter::once(&self.core)
-            .chain(&self.extensions)
-            .filter_map(|schema| Some((schema, after_urn(path, &schema.id)?)))
-            .collect();
+    fn find_qualified<'s: 'p, 'p>(&'s self, path: &'p str, profile: Profile) -> Option<Found<'s, 'p>> {
+        let schemas = || std::iter::once(&self.core).chain(&self.extensions);
+        let mut candidates: Vec<(&Schema, &str)> =
+            schemas().filter_map(|schema| Some((schema, after_urn(path, &schema.id)?))).collect();
+        let older = OLDER_URNS.iter().filter(|_| profile.is_lenient());
+        candidates
+            .extend(older.filter_map(|(older, id)| Some((schemas().find(|schema| schema.id == *id)?, after_urn(path, older)?))));
         candidates.sort_by_key(|(schema, _)| std::cmp::Reverse(schema.id.len()));
         candidates.into_iter().find_map(|(schema, rest)| self.inside(schema, rest))
     }
@@ -171,7 +181,9 @@ impl Schema {
 
 /// What a name of a free-form extension is like: any that a path can say. `schemas` is SCIM's own, in whatever object.
 fn is_key(name: &str) -> bool {
-    !name.eq_ignore_ascii_case("schemas") && (1..=MAX_KEY).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c))
+    !name.eq_ignore_ascii_case("schemas")
+        && (1..=MAX_KEY).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c))
 }
 
 /// What follows the URN: nothing, or the text after its colon.
