@@ -31,6 +31,8 @@ const OF_USERS: &str = "
 
 /// Rows in one statement. 128 keeps well under the parameter limits of both engines.
 const BATCH: usize = 128;
+/// Up to here, single statements cost less than a batch that is filled up.
+const FEW: usize = 4;
 
 /// `INSERT … VALUES ($1, $2, $3, $4), ($1, $2, $5, $6), …`: built once, out of constants alone.
 static INSERT_BATCH: LazyLock<String> = LazyLock::new(|| insert_text(BATCH));
@@ -204,17 +206,21 @@ async fn rows(
     ids: &[String],
     what: Rows<'_>,
 ) -> Result<Vec<String>, StoreError> {
-    // Once each and in one order: repeated rows cannot meet in one statement, and two requests cannot lock each other out.
+    // Once each and in one order: two requests cannot lock each other out.
     let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     ids.sort_unstable();
     ids.dedup();
     let mut moved = Vec::new();
-    let mut batches = ids.chunks_exact(BATCH);
-    for chunk in &mut batches {
-        moved.extend(run(tx, workspace, group, chunk, what, what.batch()).await?);
-    }
-    for id in batches.remainder() {
-        moved.extend(run(tx, workspace, group, std::slice::from_ref(id), what, what.one()).await?);
+    for chunk in ids.chunks(BATCH) {
+        if chunk.len() > FEW {
+            // Filled up with its last: a row that is there already is not moved twice.
+            let filled: Vec<&str> = chunk.iter().chain(chunk.last().into_iter().cycle()).take(BATCH).copied().collect();
+            moved.extend(run(tx, workspace, group, &filled, what, what.batch()).await?);
+        } else {
+            for id in chunk {
+                moved.extend(run(tx, workspace, group, std::slice::from_ref(id), what, what.one()).await?);
+            }
+        }
     }
     Ok(moved)
 }

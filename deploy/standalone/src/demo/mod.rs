@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lockstep_demo_idp::{DemoProvider, Options, Running, RunningApp, SampleApp, SampleAppOptions, ScimSettings, SyncReport};
-use lockstep_shared::{config::Config, secret::Key};
+use lockstep_shared::{config::Config, runtime::Runtime, secret::Key};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,7 @@ pub struct Demo {
     /// When the start began.
     pub began: Instant,
     ports: Ports,
+    runtime: Runtime,
     services: JoinHandle<Result<(), ServeError>>,
     stop: CancellationToken,
     folder: TempDir,
@@ -72,17 +73,21 @@ impl Demo {
         let services = services::open(configuration(ports, &folder, &app)?, stop.clone()).await?;
         let scim = seed::acme(&services.runtime, &provider, folder.path()).await?;
         provider.configure_scim(&scim.base_url, &scim.token).map_err(lockstep_demo_idp::StartError::from)?;
+        let runtime = services.runtime.clone();
         let services = tokio::spawn(services::run(services));
-        let mut demo = Self { app_url, provider, app, scim, began, ports, services, stop, folder };
+        let mut demo = Self { app_url, provider, app, scim, began, ports, runtime, services, stop, folder };
         demo.wait_until_ready().await?;
         Ok(demo)
     }
 
-    /// Sends the whole directory to the provisioner.
+    /// Sends the whole directory to the provisioner, and maps its groups.
     pub async fn provision(&self) -> Result<SyncReport, DemoError> {
         let report = self.provider.sync().await;
         match report.requests.iter().find(|exchange| !exchange.is_confirmed()) {
-            None if report.is_confirmed() => Ok(report),
+            None if report.is_confirmed() => {
+                seed::access(&self.runtime).await?;
+                Ok(report)
+            }
             None => Err(DemoError::NothingSent),
             Some(refused) => Err(DemoError::NotProvisioned {
                 subject: refused.subject.clone(),

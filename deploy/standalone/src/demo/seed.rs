@@ -40,6 +40,16 @@ pub(super) async fn acme(runtime: &Runtime, provider: &Running, folder: &Path) -
     Ok(ScimSettings { base_url: token.text("scim_base_url")?, token: token.text("token")? })
 }
 
+/// Says what the directory's groups give, once they are there.
+pub(super) async fn access(runtime: &Runtime) -> Result<(), DemoError> {
+    let context = Context::within(Program::Standalone, runtime.clone());
+    run(&context, &["mapping", "set", "acme", "--group", "Admins", "--role", "Admin"]).await?;
+    run(&context, &["mapping", "set", "acme", "--group", "Engineering", "--team", "Engineering"]).await?;
+    run(&context, &["mapping", "set", "acme", "--default-role", "User"]).await?;
+    context.close().await;
+    Ok(())
+}
+
 /// What a command answered.
 struct Answer {
     command: String,

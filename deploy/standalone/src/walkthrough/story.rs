@@ -60,23 +60,24 @@ impl<'d> Story<'d> {
         is_in_the_app(&answer, &self.app)?;
         let headers = identity_headers(&answer)?;
         let read = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let facts = [read("x-lockstep-workspace"), read("x-auth-request-email"), read("x-auth-request-groups")];
-        if facts != ["acme", ADA, "Admins,Engineering"] || read("x-auth-request-user") != read("x-lockstep-user-id") {
+        let facts = ["x-lockstep-workspace", "x-auth-request-email", "x-auth-request-groups", "x-lockstep-roles"].map(read);
+        if facts != ["acme", ADA, "Admins,Engineering", "Admin"] || read("x-auth-request-user") != read("x-lockstep-user-id") {
             return Err(Why::otherwise("Ada's own identity headers", Value::from(headers).to_string()));
         }
         Ok(Seen::that(format!("it reads {}; a forged header was replaced", facts.join(" · "))))
     }
 
-    /// She leaves a group, and the next request says so.
+    /// She leaves a group, and the next request says so, and that the role went with it.
     pub(super) async fn change_a_group(&mut self) -> Result<Seen<()>, Why> {
         let report = self.demo.provider.set_groups(&self.ada.id, &["Engineering".to_owned()]).await?;
         let sent = confirmed(&report, Action::RemoveMembers)?;
         let answer = self.browser.click(&self.app).await?;
         is_in_the_app(&answer, &self.app)?;
         let headers = identity_headers(&answer)?;
-        match headers.get("x-auth-request-groups").and_then(Value::as_str) {
-            Some("Engineering") => Ok(Seen::that(format!("out of Admins ({sent}); the next request says Engineering alone"))),
-            other => Err(Why::otherwise("the group Engineering alone", other.unwrap_or_default())),
+        let read = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (read("x-auth-request-groups"), read("x-lockstep-roles")) {
+            ("Engineering", "User") => Ok(Seen::that(format!("out of Admins ({sent}); the next request has the role User alone"))),
+            (groups, roles) => Err(Why::otherwise("the group Engineering and the role User", format!("{groups} · {roles}"))),
         }
     }
 
