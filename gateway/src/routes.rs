@@ -11,7 +11,7 @@ use axum::{
 use http::Method;
 use lockstep_shared::http::{
     client_addr::{Client, TrustedProxies, identify},
-    layers::{Observation, limit_body, observe, page_headers},
+    layers::{Observation, count, limit_body, observe, page_headers},
 };
 
 use crate::{
@@ -44,7 +44,17 @@ pub fn router(gateway: &Gateway, upstreams: Upstreams) -> Router {
         observe(router, Observation { panic_answer: in_place_of_a_panic, is_quiet })
     };
     let oracle = any(oracle::auth).with_state(Oracle::new(gateway.clone(), trusted.clone()));
-    observed(asked_often.merge(apps), true).merge(observed(pages, false)).route(oracle::AUTH, oracle)
+    let routes = observed(asked_often.merge(apps), true).merge(observed(pages, false));
+    count(routes, gateway.meters.clone(), "gateway", kind).route(oracle::AUTH, oracle)
+}
+
+/// What a route is for, in the metrics; what is none of ours is an app's. The oracle's answers are counted as decisions alone.
+fn kind(route: Option<&str>) -> &'static str {
+    match route.map(|route| route.split('/').nth(1).unwrap_or_default()) {
+        Some("login" | "sso" | "callback" | "invite") => "sign_in",
+        Some(_) => "own",
+        None => "app",
+    }
 }
 
 /// People sign in at the gateway's own host, where its cookies are; at the host of an app they are sent there.

@@ -60,6 +60,7 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_gateway().map_err(BuildError::from)?;
     let listener = listen("listen", settings.listen).await?;
     let (readiness, drained) = (ops.readiness.clone(), CancellationToken::new());
+    runtime.meters.show_in(&ops.metrics);
     let gateway = Gateway::build(runtime, open_lease_store(runtime)?, readiness.clone(), drained.clone()).await?;
     let router = routes::router(&gateway, Upstreams::new(&runtime.config.outbound)?);
     let shutdown = CancellationToken::new();

@@ -15,6 +15,7 @@ use lockstep_shared::{
     secret::{Sealer, SecretError},
     session::SessionStore,
     store::{KeyPurpose, Store, StoreError},
+    telemetry::Meters,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -94,6 +95,8 @@ pub struct Inner {
     pub lease: Arc<Lease>,
     /// Answers that are still being sent.
     pub streams: Streams,
+    /// What the process counts.
+    pub meters: Meters,
     /// The process's tasks.
     pub tasks: TaskTracker,
     signer: Signer,
@@ -193,6 +196,7 @@ impl Gateway {
             clock: runtime.clock.clone(),
             sessions: runtime.sessions.clone(),
             road: runtime.road.clone(),
+            meters: runtime.meters.clone(),
             tasks: runtime.tasks.clone(),
             settings,
             store,

@@ -8,7 +8,7 @@ use lockstep_shared::{
     config::{Config, ConfigError},
     http::{
         health::Ops,
-        layers::{Observation, observe},
+        layers::{Observation, count, observe},
         outbound::{Outbound, SetupError},
         serve::{Drain, ServeOptions, serve as serve_http},
     },
@@ -64,6 +64,7 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_provisioner()?;
     let listener = listen("listen", settings.listen).await?;
     let readiness = ops.readiness.clone();
+    runtime.meters.show_in(&ops.metrics);
     let shutdown = CancellationToken::new();
     let router = router(runtime, settings.public_url.origin())?;
     let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
@@ -86,7 +87,16 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
 pub fn router(runtime: &Runtime, origin: &str) -> Result<Router, ServeError> {
     let tokens = TokenService::new(runtime, origin, Outbound::new(&runtime.config.outbound)?);
     let routes = ScimService::new(runtime, origin).router().merge(tokens.router());
-    Ok(observe(routes, Observation::default()))
+    Ok(count(observe(routes, Observation::default()), runtime.meters.clone(), "provisioner", kind))
+}
+
+/// What a route is for, in the metrics.
+fn kind(route: Option<&str>) -> &'static str {
+    match route.unwrap_or_default().split('/').nth(1).unwrap_or_default() {
+        "scim" => "scim",
+        "oauth2" | ".well-known" => "token",
+        _ => "other",
+    }
 }
 
 fn start_sweeping(runtime: &Runtime) {

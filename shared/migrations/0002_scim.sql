@@ -13,7 +13,7 @@ ALTER TABLE users ADD COLUMN may_have_sessions BIGINT NOT NULL DEFAULT 1;
 
 -- An externalId may be repeated: Entra sends mailNickname there unless told otherwise, which is not unique in a directory.
 DROP INDEX users_external_id;
-CREATE INDEX users_by_external_id ON users (workspace_id, external_id);
+CREATE INDEX users_by_external_id ON users (workspace_id, external_id, id);
 
 -- What the provider calls a member, where it said so.
 ALTER TABLE group_members ADD COLUMN display TEXT;

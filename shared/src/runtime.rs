@@ -14,6 +14,7 @@ use crate::{
     secret::{MacKey, SecretError},
     session::{RecordKey, RedisSessions, SessionStore, SqlSessions},
     store::{KeyPurpose, SchemaState, Store, StoreError, StoreOptions},
+    telemetry::Meters,
 };
 
 /// How long to wait between attempts at a database that is not there yet.
@@ -68,6 +69,8 @@ pub struct Runtime {
     pub sessions: Arc<dyn SessionStore>,
     /// The one road by which access ends.
     pub road: Road,
+    /// What the program counts.
+    pub meters: Meters,
     /// The program's tasks.
     pub tasks: TaskTracker,
     /// Tells the program to finish what has begun.
@@ -103,8 +106,9 @@ impl Runtime {
             }
             None => (Arc::new(LocalBus::new(LOCAL_CAPACITY)), Arc::new(SqlSessions::new(store.clone(), record_key))),
         };
-        let road = Road::start(store.clone(), bus.clone(), clock.clone(), tasks.clone(), &closing);
-        Ok(Self { config, clock, store, bus, sessions, road, tasks, stop, closing })
+        let meters = Meters::default();
+        let road = Road::start(store.clone(), bus.clone(), clock.clone(), tasks.clone(), &closing, meters.clone());
+        Ok(Self { config, clock, store, bus, sessions, road, meters, tasks, stop, closing })
     }
 
     /// Cancelled when the last requests have been answered: for tasks that write behind the answers. What is left they finish.

@@ -1,12 +1,15 @@
 //! What a process says about itself: events to standard error and metrics to whoever asks. No control character of anybody's
 //! input reaches a terminal or splits a line of the log.
 
+mod meters;
+
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub use self::meters::Meters;
 use prometheus_client::registry::{Metric, Registry};
 use tracing_subscriber::{
     EnvFilter, Layer,

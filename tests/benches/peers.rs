@@ -19,7 +19,7 @@ const TOKEN: &str = "a-benchmark";
 /// Which server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Peer {
-    /// `scim2-server` of PyPI, by its own command.
+    /// `scim2-server` of the Python Package Index, by its own command.
     Scim2Server,
     /// `scimmy-routers` of npm, over a map.
     Scimmy,

@@ -217,9 +217,9 @@ impl Side {
         };
         let before = (processor_time(&[process])?, processor_time(&self.database)?);
         let round = match &self.subject {
-            Subject::Inserter(inserter) => {
-                let inserted = inserter.insert(SECONDS).await?;
-                Round { done: inserted.rows, elapsed: Duration::from_secs_f64(inserted.seconds), latencies: Vec::new() }
+            Subject::Inserter(bare) => {
+                let done = bare.insert(SECONDS).await?;
+                Round { done: done.rows, elapsed: Duration::from_secs_f64(done.seconds), latencies: Vec::new() }
             }
             Subject::Server { clients, people, .. } => self.requests(work, clients, people).await?,
         };

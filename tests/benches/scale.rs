@@ -202,7 +202,7 @@ async fn lookups(engine: Engine, size: Size, verdict: &mut Verdict) -> Result<()
                 let asked = Instant::now();
                 let answer = scim.find("/Users", &lookup(attribute, number)?).await?.expect_status(StatusCode::OK)?;
                 let elapsed = asked.elapsed();
-                if answer.json::<Value>()?["totalResults"] != 1 {
+                if answer.json::<Value>()?.get("totalResults") != Some(&json!(1)) {
                     return Err(format!("{attribute}: user {number} of {users} was not found").into());
                 }
                 if repeat >= 20 {
@@ -235,7 +235,7 @@ async fn walk(engine: Engine, size: Size, verdict: &mut Verdict) -> Result<(), F
         let (read, changed) = tokio::join!(read, share(&clients, steps, move |scim, step| come_and_go(scim, step, size.walked)));
         changed?;
         let list = read?;
-        for user in list["Resources"].as_array().into_iter().flatten() {
+        for user in list.get("Resources").and_then(Value::as_array).into_iter().flatten() {
             *seen.entry(text(user, "id")).or_default() += 1;
         }
         cursor = list.get("nextCursor").and_then(Value::as_str).map(str::to_owned);

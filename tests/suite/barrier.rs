@@ -13,6 +13,7 @@ use lockstep_shared::{
     model::revocation::{Draft, Head, Revocation, Scope, Seq},
     revoke::{Receipt, Road, SettleError},
     store::{Renewal, Settlement, Store, StoreOptions},
+    telemetry::Meters,
 };
 use lockstep_tests::harness::{eventually, postgres::Postgres};
 use tokio::{task::JoinHandle, time::timeout};
@@ -65,7 +66,7 @@ impl Waiter {
 
     fn over(store: &Store, clock: SharedClock, bus: Arc<dyn Bus>) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let road = Road::start(store.clone(), bus.clone(), clock, tasks.clone(), &stop);
+        let road = Road::start(store.clone(), bus.clone(), clock, tasks.clone(), &stop, Meters::default());
         Self { road, bus, tasks, stop }
     }
 

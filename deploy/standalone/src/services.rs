@@ -43,9 +43,9 @@ pub async fn open(config: Config, stop: CancellationToken) -> Result<Services, S
     // Told before the database is waited for.
     config.require_gateway()?;
     config.require_provisioner()?;
-    let metrics = Metrics::new();
-    let gateway_ops = lockstep_gateway::serve::listen_ops(&config, metrics.clone()).await?;
-    let provisioner_ops = lockstep_provisioner::serve::listen_ops(&config, metrics).await?;
+    // Both show what both count: it is one process.
+    let gateway_ops = lockstep_gateway::serve::listen_ops(&config, Metrics::new()).await?;
+    let provisioner_ops = lockstep_provisioner::serve::listen_ops(&config, Metrics::new()).await?;
     let runtime = Runtime::open(Arc::new(config), SystemClock::shared(), Schema::Migrate, stop).await?;
     Ok(Services { runtime, gateway_ops, provisioner_ops })
 }

@@ -128,6 +128,15 @@ impl From<Denied> for Refused {
 impl Gateway {
     /// Decides about a request to `app` that carries these headers.
     pub async fn decide(&self, app: &App, headers: &HeaderMap, narrow: &Narrow) -> Result<Allowed, Refused> {
+        let decided = self.decided(app, headers, narrow).await;
+        match &decided {
+            Ok(_) => self.meters.passed(),
+            Err(refused) => self.meters.not_passed(refused.code()),
+        }
+        decided
+    }
+
+    async fn decided(&self, app: &App, headers: &HeaderMap, narrow: &Narrow) -> Result<Allowed, Refused> {
         let live = self.guard.check(headers).await?;
         let session = &live.session;
         app.admits(session).map_err(|closed| Refused::closed(closed, session))?;

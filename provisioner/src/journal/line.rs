@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lockstep_shared::model::{group::MemberChange, provisioning::Action};
+use lockstep_shared::{
+    id::{GroupId, UserId},
+    model::{group::MemberChange, provisioning::Action},
+};
 use serde_json::{Map, Value, json};
 
 use crate::scim::{Document, normalise::Notes, text::for_log};
@@ -83,17 +86,26 @@ impl Line {
     pub fn members(&self, ids: &[String]) {
         if !ids.is_empty() {
             self.tell(|told| {
-                told.detail.insert("members".to_owned(), json!({ "add": ids.len() }));
-                told.people = if ids.len() > MEMBERS { Vec::new() } else { ids.to_vec() };
+                let mut people = People::default();
+                people.add(ids);
+                let mut members = Map::from_iter([("add".to_owned(), json!(ids.len()))]);
+                members.extend(people.unknown());
+                told.detail.insert("members".to_owned(), Value::Object(members));
+                told.people = people.named();
             });
         }
+    }
+
+    /// This person has the name that a new user was to have.
+    pub fn name_of(&self, id: &UserId) {
+        self.tell(|told| told.people = vec![id.to_string()]);
     }
 
     fn steps(&self, steps: &[MemberChange]) {
         if steps.is_empty() {
             return;
         }
-        let (mut counts, mut people) = ([("add", 0), ("remove", 0), ("replace", 0)], Vec::new());
+        let (mut counts, mut people) = ([("add", 0), ("remove", 0), ("replace", 0)], People::default());
         let mut is_cleared = false;
         for step in steps {
             let (at, ids) = match step {
@@ -106,16 +118,17 @@ impl Line {
             if let Some((_, count)) = counts.get_mut(at) {
                 *count += ids.len();
             }
-            people.extend(ids.iter().take(MEMBERS + 1 - people.len().min(MEMBERS)).cloned());
+            people.add(ids);
         }
         let mut members: Map<String, Value> =
             counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
         if is_cleared {
             members.insert("replace".to_owned(), json!(0));
         }
+        members.extend(people.unknown());
         self.tell(|told| {
             told.detail.insert("members".to_owned(), Value::Object(members));
-            told.people = if people.len() > MEMBERS { Vec::new() } else { people };
+            told.people = people.named();
         });
     }
 
@@ -139,6 +152,35 @@ impl Line {
     /// What else there is to say: a name and a count, or a text without values.
     pub fn detail(&self, name: &str, value: impl Into<Value>) {
         self.tell(|told| drop(told.detail.insert(name.to_owned(), value.into())));
+    }
+}
+
+/// Who a request names as members. What is no id of ours may be an e-mail address, and is counted alone.
+#[derive(Default)]
+struct People {
+    ids: Vec<String>,
+    sent: usize,
+    unknown: usize,
+}
+
+impl People {
+    fn add(&mut self, sent: &[String]) {
+        for id in sent {
+            self.sent += 1;
+            if UserId::parse(id).is_err() && GroupId::parse(id).is_err() {
+                self.unknown += 1;
+            } else if self.ids.len() < MEMBERS {
+                self.ids.push(id.clone());
+            }
+        }
+    }
+
+    fn unknown(&self) -> Option<(String, Value)> {
+        (self.unknown > 0).then(|| ("unknown".to_owned(), json!(self.unknown)))
+    }
+
+    fn named(self) -> Vec<String> {
+        if self.sent > MEMBERS { Vec::new() } else { self.ids }
     }
 }
 
@@ -225,22 +267,39 @@ mod tests {
 
     #[test]
     fn members_are_counted_and_named_only_while_they_are_few() {
-        let ids = |many: usize| (0..many).map(|n| n.to_string()).collect::<Vec<_>>();
+        let ids = |many: usize| (0..many).map(|_| UserId::new().to_string()).collect::<Vec<_>>();
+        let (two, one) = (ids(2), ids(1));
         let empty = Document::new();
         let line = Line::default();
 
-        line.group(&empty, &empty, &[MemberChange::Add(ids(2)), MemberChange::Remove(ids(1))]);
+        line.group(&empty, &empty, &[MemberChange::Add(two.clone()), MemberChange::Remove(one.clone())]);
         let few = line.take();
         line.group(&empty, &empty, &[MemberChange::Add(ids(60)), MemberChange::Replace(ids(41))]);
         let many = line.take();
         line.group(&empty, &empty, &[MemberChange::Replace(Vec::new())]);
         let cleared = line.take();
 
-        assert_eq!((few.action, few.people), (Some(Action::GroupMembers), vec!["0".into(), "1".into(), "0".into()]));
+        assert_eq!((few.action, few.people), (Some(Action::GroupMembers), [two, one].concat()));
         assert_eq!(Value::Object(few.detail), json!({ "members": { "add": 2, "remove": 1 } }));
         assert_eq!(Value::Object(many.detail), json!({ "members": { "add": 60, "replace": 41 } }));
         assert_eq!(many.people, Vec::<String>::new());
         assert_eq!(Value::Object(cleared.detail), json!({ "members": { "replace": 0 } }));
+    }
+
+    #[test]
+    fn a_member_that_is_no_id_of_ours_is_counted_and_not_kept() {
+        let (user, group) = (UserId::new().to_string(), GroupId::new().to_string());
+        let sent = vec![user.clone(), "ada@acme.example".to_owned(), group.clone(), "Ada Lovelace".to_owned()];
+        let (line, empty) = (Line::default(), Document::new());
+
+        line.members(&sent);
+        let made = line.take();
+        line.group(&empty, &empty, &[MemberChange::Replace(sent.clone()), MemberChange::Remove(vec!["bo@acme.example".into()])]);
+        let changed = line.take();
+
+        assert_eq!((made.people, changed.people), (vec![user.clone(), group.clone()], vec![user, group]));
+        assert_eq!(Value::Object(made.detail), json!({ "members": { "add": 4, "unknown": 2 } }));
+        assert_eq!(Value::Object(changed.detail), json!({ "members": { "remove": 1, "replace": 4, "unknown": 3 } }));
     }
 
     #[test]

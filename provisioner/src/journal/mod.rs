@@ -4,6 +4,7 @@
 
 mod client;
 mod line;
+mod names;
 mod sentence;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use lockstep_shared::{
     id::{EntryId, WorkspaceId},
     model::provisioning::{Action, Entry, Outcome},
     store::Store,
+    telemetry::Meters,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -32,7 +34,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::turned_away::Tally;
 use crate::scim::ScimError;
 
-pub use self::{client::known_as, line::Line, turned_away::Reason};
+pub use self::{
+    client::known_as,
+    line::Line,
+    names::{NAME_DIGEST, Names},
+    turned_away::Reason,
+};
 
 /// Entries that wait to be written; more make the requests wait, briefly.
 const QUEUE: usize = 4_096;
@@ -66,6 +73,7 @@ struct Inner {
     sender: mpsc::Sender<Item>,
     tally: Mutex<Tally>,
     lost: Mutex<HashMap<WorkspaceId, u64>>,
+    meters: Meters,
 }
 
 /// An entry on its way.
@@ -80,15 +88,15 @@ enum Item {
 impl Journal {
     /// Starts to write into a database, until `closing` and then what is left.
     #[must_use]
-    pub fn start(store: Store, clock: SharedClock, tasks: &TaskTracker, closing: CancellationToken) -> Self {
-        let (journal, receiver) = Self::new(clock, QUEUE);
+    pub fn start(store: Store, clock: SharedClock, tasks: &TaskTracker, closing: CancellationToken, meters: Meters) -> Self {
+        let (journal, receiver) = Self::new(clock, QUEUE, meters);
         tasks.spawn(writer::run(journal.clone(), receiver, store, closing));
         journal
     }
 
-    fn new(clock: SharedClock, queue: usize) -> (Self, mpsc::Receiver<Item>) {
+    fn new(clock: SharedClock, queue: usize, meters: Meters) -> (Self, mpsc::Receiver<Item>) {
         let (sender, receiver) = mpsc::channel(queue);
-        (Self(Arc::new(Inner { clock, sender, tally: Mutex::default(), lost: Mutex::default() })), receiver)
+        (Self(Arc::new(Inner { clock, sender, tally: Mutex::default(), lost: Mutex::default(), meters })), receiver)
     }
 
     /// Begins the record of an operation. Dropped before its end, it says that nobody waited for the answer.
@@ -108,6 +116,7 @@ impl Journal {
     /// Counts a request that was turned away before it was read. Whether there is such a workspace is looked up later, by the task
     /// that writes: nobody can tell from the answer.
     pub fn turned_away(&self, workspace: &str, reason: Reason, user_agent: &str) {
+        self.0.meters.turned_away(reason.word());
         let Ok(workspace) = WorkspaceId::parse(workspace) else { return };
         let (now, at) = (self.0.clock.boot(), self.0.clock.now());
         let entry = self.tally().add(&workspace, reason, || client::shortened(user_agent), now, at);
@@ -152,10 +161,25 @@ impl Journal {
         let (now, at) = (self.0.clock.boot(), self.0.clock.now());
         let turned_away = self.tally().due(now, at, all);
         let lost = std::mem::take(&mut *self.lost());
-        let lost = lost.into_iter().map(|(workspace, count)| Entry {
+        self.0.meters.lost_entries(lost.values().sum());
+        let lost = lost.into_iter().map(|(workspace, count)| self.of_loss(workspace, count, Loss::Crowded));
+        turned_away.into_iter().map(Item::Claimed).chain(lost.map(Item::Certain)).collect()
+    }
+
+    /// The row that tells of entries which were lost.
+    fn of_loss(&self, workspace: WorkspaceId, count: u64, why: Loss) -> Entry {
+        let sentence = match why {
+            Loss::Crowded => {
+                format!("{count} entries of this log were lost: the database could not keep up; the audit trail is whole")
+            }
+            Loss::Refused => {
+                "an entry of this log was lost: the database did not take it; the audit trail is whole".to_owned()
+            }
+        };
+        Entry {
             id: EntryId::new(),
             workspace,
-            at,
+            at: self.0.clock.now(),
             request: String::new(),
             credential: String::new(),
             client: String::new(),
@@ -163,14 +187,20 @@ impl Journal {
             target: String::new(),
             status: 0,
             outcome: Outcome::Failed,
-            sentence: Some(format!(
-                "{count} entries of this log were lost: the database could not keep up; the audit trail is whole"
-            )),
+            sentence: Some(sentence),
             detail: serde_json::Map::from_iter([("count".to_owned(), json!(count))]),
             people: Vec::new(),
-        });
-        turned_away.into_iter().map(Item::Claimed).chain(lost.map(Item::Certain)).collect()
+        }
     }
+}
+
+/// Why entries are lost.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    /// More came than could be written.
+    Crowded,
+    /// The database takes others, and not this one.
+    Refused,
 }
 
 /// The record of an operation under way.
@@ -191,6 +221,7 @@ impl Record {
     /// It was carried out.
     pub async fn done(mut self, status: u16) {
         let entry = self.entry(status, None);
+        self.count(entry.outcome);
         self.journal.write(entry).await;
     }
 
@@ -204,6 +235,7 @@ impl Record {
         } else {
             Outcome::Refused
         };
+        self.count(outcome);
         self.journal.write(Entry { outcome, ..entry }).await;
     }
 
@@ -214,13 +246,19 @@ impl Record {
         let told: Option<&dyn Fn(Action) -> String> =
             if failed > 0 { Some(&|_| sentence::of_bulk(failed, operations)) } else { None };
         let entry = self.entry(200, told);
+        self.count(entry.outcome);
         self.journal.write(entry).await;
+    }
+
+    fn count(&self, outcome: Outcome) {
+        self.journal.0.meters.operated(self.action, outcome);
     }
 
     fn entry(&mut self, status: u16, sentence: Option<&dyn Fn(Action) -> String>) -> Entry {
         self.is_over = true;
         let told = self.line.take();
         let action = told.action.unwrap_or(self.action);
+        self.action = action;
         let (at, took) = (self.journal.0.clock.now(), self.journal.0.clock.boot().since(self.begun));
         let mut detail = told.detail;
         detail.insert("took_ms".to_owned(), Value::from(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
@@ -246,6 +284,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.is_over {
             let entry = self.entry(0, Some(&sentence::of_silence));
+            self.count(Outcome::Failed);
             self.journal.write_at_once(Entry { outcome: Outcome::Failed, ..entry });
         }
     }

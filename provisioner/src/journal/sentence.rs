@@ -37,7 +37,7 @@ pub(super) fn of_error(action: Action, error: &ScimError) -> String {
     } else {
         "was refused"
     };
-    format!("{}, which {verdict}: {}", deed(action), cause(error))
+    format!("{}, which {verdict}: {}", deed(action), cause(action, error))
 }
 
 /// The sentence for a request that nobody waited for to the end.
@@ -54,38 +54,53 @@ pub(super) fn of_bulk(failed: usize, all: usize) -> String {
     format!("sent a Bulk request, of which {failed} of {all} operations failed: the entries of the same request say why")
 }
 
-fn cause(error: &ScimError) -> String {
+/// Why, and what to do about it: a sentence without the second is none.
+fn cause(action: Action, error: &ScimError) -> String {
     match error {
-        ScimError::InvalidSyntax(told) => {
-            and(told, "the request is not as SCIM has it: if the mapping is right, tell the vendor of the client")
-        }
+        ScimError::InvalidSyntax(told) => and(told, NOT_SCIM),
         ScimError::InvalidFilter(told) => {
             and(told, "set the matching attribute at the identity provider to userName or externalId")
         }
-        ScimError::InvalidPath(told) => and(told, "take the attribute out of the mapping, or define it with `schema add`"),
-        // Of the values only those with a rule are told.
-        ScimError::InvalidValue(told) => without_people(told),
+        ScimError::InvalidPath(told) => and(told, for_path(told)),
+        ScimError::InvalidValue(told) => for_value(action, told),
+        ScimError::Mutability(told) if told.contains(REQUIRED) => and(told, ALWAYS_THERE),
         ScimError::Mutability(told) => and(told, "take the attribute out of the mapping"),
+        // What a path selects from changes; that a removal has no path does not.
+        ScimError::NoTarget(told) if told.contains("needs a path") => and(told, NOT_SCIM),
         ScimError::NoTarget(told) => and(told, "let the identity provider provision this user or group anew"),
-        ScimError::TooMany(told) | ScimError::TooLarge(told) | ScimError::Forbidden(told) | ScimError::Unresolved(told) => {
-            without_values(told)
+        ScimError::TooMany(told) => and(told, "let the client filter, or ask for fewer at a time"),
+        ScimError::TooLarge(told) => {
+            unless_advised(without_values(told), "let the identity provider send fewer members, operations or values at once")
+        }
+        ScimError::Forbidden(told) if action == Action::Discovery => {
+            and(told, "let the client read them without a filter; if it cannot, tell its vendor")
+        }
+        ScimError::Forbidden(told) => {
+            unless_advised(without_values(told), "see `user adopt`, which takes an invited person into the directory")
+        }
+        ScimError::Unresolved(told) => {
+            and(told, "mend what the other entries of the same request tell, and let the client send it again")
         }
         ScimError::Uniqueness(what) => format!(
             "{what} is another one's here already; let the identity provider match by {what}, or remove the one that should not be there"
         ),
         ScimError::InvalidCursor | ScimError::ExpiredCursor | ScimError::InvalidCount => {
-            format!("{error}; the client begins the list anew by itself")
+            format!("{error}; nothing has to be done, the client begins the list anew by itself")
         }
-        ScimError::Unauthorized => "the credential is not good".to_owned(),
-        ScimError::NotFound => "there is no such user or group here: it was deleted, or never was in this workspace; restart \
-             provisioning at the identity provider, so that it looks for everybody anew"
-            .to_owned(),
+        ScimError::Unauthorized => {
+            "the credential is not good; issue a new one with `token issue WORKSPACE` and put it into the \
+             identity provider"
+                .to_owned()
+        }
+        ScimError::NotFound => not_found(action).to_owned(),
         ScimError::MethodNotAllowed(_) | ScimError::UnsupportedMediaType => {
             format!("{error}; check the base URL and the kind of connector at the identity provider")
         }
-        ScimError::PreconditionFailed => "it changed since the client read it; the client reads it again by itself".to_owned(),
+        ScimError::PreconditionFailed => {
+            "it changed since the client read it; nothing has to be done, the client reads it again by itself".to_owned()
+        }
         ScimError::RateLimited { retry_after } => {
-            format!("the workspace sends more than its rate; the client comes again in {retry_after} s")
+            format!("the workspace sends more than its rate; nothing has to be done, the client comes again in {retry_after} s")
         }
         ScimError::Held { .. } => "it is part of a mass removal; if it is meant, run `scim guard WORKSPACE approve`, else stop \
              provisioning at the identity provider"
@@ -98,13 +113,80 @@ fn cause(error: &ScimError) -> String {
         ScimError::Internal { request_id } => {
             format!("an error of Lockstep itself: give request id {request_id} to its operator")
         }
-        ScimError::NotImplemented(what) => format!("{what} is not offered here; the client can do without"),
+        ScimError::NotImplemented(what) => {
+            format!("{what} is not offered here; nothing has to be done, the client can do without")
+        }
+    }
+}
+
+const NOT_SCIM: &str = "the request is not as SCIM has it: if the mapping is right, tell the vendor of the client";
+const REQUIRED: &str = " is required";
+const ALWAYS_THERE: &str = "map it at your identity provider to something that everybody has";
+
+/// What the schemas do not know can be left out or defined; a path that is none is the client's.
+fn for_path(told: &str) -> &'static str {
+    if told.contains("not part of any schema") {
+        "take the attribute out of the mapping, or define it with `schema add`"
+    } else if told.contains("sorted by") {
+        "let the client sort by another attribute"
+    } else {
+        NOT_SCIM
+    }
+}
+
+/// Rules bring their advice with them, and of the values only those with a rule are told.
+fn for_value(action: Action, told: &str) -> String {
+    let told = without_people(told);
+    let fix = if !action.is_write() {
+        NOT_SCIM
+    } else if told.contains(REQUIRED) {
+        ALWAYS_THERE
+    } else if told.contains("member") {
+        "let the identity provider provision the member first, and then the group anew"
+    } else {
+        "change the mapping of this attribute at your identity provider"
+    };
+    unless_advised(told, fix)
+}
+
+/// Somebody who is not there is looked for anew; a place that is not there never was.
+fn not_found(action: Action) -> &'static str {
+    match action {
+        Action::Unknown | Action::Discovery => {
+            "there is no such address here; check the base URL at the identity provider, `scim show WORKSPACE` tells the right one"
+        }
+        Action::UserCreate
+        | Action::UserRead
+        | Action::UserFind
+        | Action::UserUpdate
+        | Action::UserActivate
+        | Action::UserDeactivate
+        | Action::UserDelete
+        | Action::GroupCreate
+        | Action::GroupRead
+        | Action::GroupFind
+        | Action::GroupUpdate
+        | Action::GroupMembers
+        | Action::GroupDelete
+        | Action::Search
+        | Action::Bulk
+        | Action::TurnedAway
+        | Action::Lost => {
+            "there is no such user or group here: it was deleted, or never was in this workspace; restart provisioning at the \
+             identity provider, so that it looks for everybody anew"
+        }
     }
 }
 
 /// What was told, and what to do about it.
 fn and(told: &str, fix: &str) -> String {
     format!("{}; {fix}", without_values(told))
+}
+
+/// The same where what was told does not say so itself.
+fn unless_advised(told: String, fix: &str) -> String {
+    const ADVICE: [&str; 3] = ["identity provider", "user adopt", "send less"];
+    if ADVICE.iter().any(|advice| told.contains(advice)) { told } else { format!("{told}; {fix}") }
 }
 
 /// An error's text without what stands in quotes, unless it is the name of an attribute, and without people.
@@ -195,6 +277,94 @@ mod tests {
 
         for (action, error, sentence) in table {
             assert_eq!(of_error(action, &error), sentence);
+        }
+    }
+
+    /// What an admin can do, or that there is nothing to be done.
+    const DEEDS: [&str; 15] = [
+        "change the mapping",
+        "map it",
+        "map fewer",
+        "take the attribute out",
+        "set the matching attribute",
+        "let the identity provider",
+        "let the client",
+        "tell the vendor",
+        "restart provisioning",
+        "check the base URL",
+        "run `scim guard",
+        "issue a new one",
+        "give request id",
+        "nothing has to be done",
+        "user adopt",
+    ];
+
+    #[track_caller]
+    fn is_advice(action: Action, error: &ScimError) {
+        let sentence = of_error(action, error);
+        assert!(DEEDS.iter().any(|deed| sentence.contains(deed)), "{action}: {sentence}");
+        assert!(!sentence.ends_with([';', ':', '.', ' ']), "{sentence}");
+    }
+
+    #[test]
+    fn every_refusal_of_every_kind_says_what_to_do() {
+        for error in crate::scim::error::tests::of_each_kind() {
+            for action in Action::ALL {
+                is_advice(*action, &error);
+            }
+        }
+    }
+
+    #[test]
+    fn the_advice_fits_what_was_refused() {
+        let mapping = "change the mapping of this attribute at your identity provider";
+        let write = Action::UserUpdate;
+        let value = |told: &str| ScimError::InvalidValue(told.to_owned());
+        let table = [
+            (Action::UserCreate, value("title must be text"), mapping),
+            (write, value("active must be true or false"), mapping),
+            (write, value("userName is required"), ALWAYS_THERE),
+            (Action::GroupCreate, value("a member has no value"), "provision the member first, and then the group anew"),
+            (Action::UserFind, value("startIndex must be a whole number"), NOT_SCIM),
+            (Action::Unknown, value("version is an entity tag"), NOT_SCIM),
+            (
+                write,
+                ScimError::TooLarge("the body is larger than 1 MB".into()),
+                "send fewer members, operations or values at once",
+            ),
+            (write, ScimError::TooLarge("the PATCH is too much work: send less at a time".into()), ": send less at a time"),
+            (write, ScimError::NoTarget("remove needs a path".into()), NOT_SCIM),
+            (write, ScimError::NoTarget("no entry of emails satisfies the path's filter".into()), "user or group anew"),
+            (write, ScimError::InvalidPath("a bracket is not closed".into()), NOT_SCIM),
+            (write, ScimError::InvalidPath("\"shoe\" is not part of any schema here".into()), "define it with `schema add`"),
+            (
+                Action::UserFind,
+                ScimError::InvalidPath("\"x\" is not an attribute that can be sorted by".into()),
+                "sort by another attribute",
+            ),
+            (write, ScimError::Mutability("userName is required and cannot be removed".into()), ALWAYS_THERE),
+            (
+                Action::Discovery,
+                ScimError::Forbidden("discovery documents cannot be filtered".into()),
+                "without a filter; if it cannot, tell its vendor",
+            ),
+            (
+                write,
+                ScimError::Forbidden("this person was invited: prove the domain, or ask (user adopt)".into()),
+                "or ask (user adopt)",
+            ),
+            (
+                Action::Discovery,
+                ScimError::NotFound,
+                "check the base URL at the identity provider, `scim show WORKSPACE` tells the right one",
+            ),
+            (Action::Unknown, ScimError::NotFound, "`scim show WORKSPACE` tells the right one"),
+            (write, ScimError::NotFound, "so that it looks for everybody anew"),
+        ];
+
+        for (action, error, end) in table {
+            let sentence = of_error(action, &error);
+            assert!(sentence.ends_with(end), "{end}: {sentence}");
         }
     }
 

@@ -8,6 +8,7 @@ use lockstep_shared::{
     secret::{Key, Sealer},
     store::{LogQuery, StoreOptions},
 };
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,6 +20,7 @@ fn acme() -> WorkspaceId {
 /// A database with the workspace `acme`.
 struct Database {
     _folder: TempDir,
+    url: String,
     clock: Arc<TestClock>,
     store: Store,
 }
@@ -28,10 +30,29 @@ impl Database {
         let (folder, clock) = (tempfile::tempdir().unwrap(), TestClock::new());
         let url = format!("sqlite://{}", folder.path().join("lockstep.db").display());
         let sealer = Sealer::new(vec![Key::from_bytes([1; 32])]).unwrap();
-        let store = Store::open(&StoreOptions::new(url), clock.clone(), sealer).unwrap();
+        let store = Store::open(&StoreOptions::new(url.clone()), clock.clone(), sealer).unwrap();
         store.migrate().await.unwrap();
         store.create_workspace(&acme(), "Acme", Plan::Enterprise, &Actor::operator()).await.unwrap();
-        Self { _folder: folder, clock, store }
+        Self { _folder: folder, url, clock, store }
+    }
+
+    /// Takes no entry with this target from now on.
+    async fn refuse(&self, target: &str) {
+        let text = format!(
+            "CREATE TRIGGER \"not {target}\" BEFORE INSERT ON provisioning_log WHEN NEW.target = '{target}'
+             BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        self.change(text).await;
+    }
+
+    async fn accept(&self, target: &str) {
+        self.change(format!("DROP TRIGGER \"not {target}\"")).await;
+    }
+
+    async fn change(&self, text: String) {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
     }
 
     async fn entries(&self, workspace: &str) -> Vec<Entry> {
@@ -50,7 +71,7 @@ struct Running {
 impl Running {
     fn on(database: &Database) -> Self {
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let journal = Journal::start(database.store.clone(), database.clock.clone(), &tasks, closing.clone());
+        let journal = Journal::start(database.store.clone(), database.clock.clone(), &tasks, closing.clone(), Meters::default());
         Self { journal, tasks, closing }
     }
 
@@ -127,7 +148,7 @@ async fn a_workspace_that_is_not_there_gets_no_line_and_one_that_is_gets_few() {
 async fn what_does_not_fit_is_lost_and_counted_and_nobody_waits_for_ever() {
     let database = Database::with_acme().await;
     // Nobody takes anything out of this queue.
-    let (journal, receiver) = Journal::new(database.clock.clone(), 2);
+    let (journal, receiver) = Journal::new(database.clock.clone(), 2, Meters::default());
 
     for _ in 0..4 {
         record(&journal, Action::UserFind).0.done(200).await;
@@ -135,7 +156,7 @@ async fn what_does_not_fit_is_lost_and_counted_and_nobody_waits_for_ever() {
     drop(record(&journal, Action::UserFind));
     let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(writer::run(journal, receiver, database.store.clone(), closing.clone()));
-    Running { journal: Journal::new(database.clock.clone(), 1).0, tasks, closing }.stop().await;
+    Running { journal: Journal::new(database.clock.clone(), 1, Meters::default()).0, tasks, closing }.stop().await;
 
     let entries = database.entries("acme").await;
     assert_eq!(entries.len(), 3);
@@ -163,4 +184,56 @@ async fn entries_older_than_they_are_kept_are_swept_in_steps() {
 
     assert_eq!(swept, [3, 2, 0]);
     assert_eq!(database.entries("acme").await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_entry_that_can_never_be_written_is_told_as_lost_and_stops_nobody() {
+    let database = Database::with_acme().await;
+    database.refuse("bad").await;
+    let running = Running::on(&database);
+
+    for target in ["one", "bad", "two"] {
+        let (record, line) = record(&running.journal, Action::UserCreate);
+        line.about(target);
+        record.done(201).await;
+    }
+    let told = tokio::time::timeout(Duration::from_mins(1), async {
+        loop {
+            let entries = database.entries("acme").await;
+            if entries.len() == 3 {
+                return entries;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+
+    let entries = told.await.unwrap();
+    let targets: Vec<_> = entries.iter().map(|entry| entry.target.as_str()).filter(|target| !target.is_empty()).collect();
+    assert_eq!(targets, ["two", "one"]);
+    let lost = entries.iter().find(|entry| entry.action == "lost").unwrap();
+    assert_eq!((lost.detail["count"].as_u64(), lost.outcome), (Some(1), Outcome::Failed));
+    assert!(lost.sentence.as_deref().unwrap().contains("did not take it"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_takes_nothing_is_waited_for() {
+    let database = Database::with_acme().await;
+    database.refuse("").await;
+    database.refuse("bad").await;
+    let (journal, _receiver) = Journal::new(database.clock.clone(), 1, Meters::default());
+    let bad = || {
+        let (mut record, line) = record(&journal, Action::UserCreate);
+        line.about("bad");
+        Item::Certain(record.entry(201, None))
+    };
+    let mut batch = vec![bad(), bad()];
+
+    writer::one_by_one(&journal, &database.store, &mut batch).await;
+    let waiting = batch.len();
+    database.accept("").await;
+    writer::one_by_one(&journal, &database.store, &mut batch).await;
+
+    assert_eq!((waiting, batch.len()), (2, 0));
+    assert_eq!(database.entries("acme").await.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(), ["lost", "lost"]);
 }

@@ -31,6 +31,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// One word for it, for metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::BadCredential => "bad_credential",
+            Self::Closed(_) => "closed",
+            Self::Busy(Overload::Rate) => "rate",
+            Self::Busy(Overload::Crowd) => "crowd",
+            Self::Busy(Overload::Strangers) => "strangers",
+        }
+    }
+
     fn status(&self) -> u16 {
         match self {
             Self::NoCredential | Self::BadCredential => 401,
@@ -51,7 +63,11 @@ impl Reason {
                  it into the identity provider"
                     .to_owned()
             }
-            Self::Closed(why) => format!("was refused: {why}"),
+            Self::Closed(why) => {
+                format!(
+                    "was refused: {why}; run `log explain WORKSPACE accounts-not-created`, which tells the command that opens it"
+                )
+            }
             Self::Busy(Overload::Rate) => {
                 "sends more requests than the workspace's rate, and is told when to come again; if it has to \
                  be faster, raise `[provisioner] requests_per_second`"

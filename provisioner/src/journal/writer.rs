@@ -1,5 +1,5 @@
 //! The one task that writes entries: what has come together in a moment, in one transaction. A database that is away is waited
-//! for; what nobody can write is counted and told.
+//! for; what nobody can write is counted and told, and does not keep others' entries waiting.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Item, Journal};
+use super::{Item, Journal, Loss};
 
 /// How long entries are gathered.
 const GATHERED: Duration = Duration::from_millis(200);
@@ -21,13 +21,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait before the database is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// After so many attempts at a batch its entries are written one by one.
+const TOGETHER: u32 = 3;
+
 /// Writes until `closing`, and then what is left.
 pub(super) async fn run(journal: Journal, mut receiver: mpsc::Receiver<Item>, store: Store, closing: CancellationToken) {
     let mut batch = Vec::with_capacity(MOST);
     while !closing.is_cancelled() {
         gather(&mut receiver, &mut batch, &closing).await;
         batch.extend(journal.counted(false));
-        write(&store, &mut batch, &closing).await;
+        write(&journal, &store, &mut batch, &closing).await;
     }
     receiver.close();
     loop {
@@ -35,7 +38,7 @@ pub(super) async fn run(journal: Journal, mut receiver: mpsc::Receiver<Item>, st
         if taken == 0 {
             batch.extend(journal.counted(true));
         }
-        write(&store, &mut batch, &closing).await;
+        write(&journal, &store, &mut batch, &closing).await;
         if taken == 0 {
             return;
         }
@@ -60,7 +63,8 @@ async fn gather(receiver: &mut mpsc::Receiver<Item>, batch: &mut Vec<Item>, clos
 }
 
 /// Writes a batch, however long the database is away; at the end of the process only once.
-async fn write(store: &Store, batch: &mut Vec<Item>, closing: &CancellationToken) {
+async fn write(journal: &Journal, store: &Store, batch: &mut Vec<Item>, closing: &CancellationToken) {
+    let mut attempts = 0;
     loop {
         if batch.is_empty() {
             return;
@@ -72,7 +76,15 @@ async fn write(store: &Store, batch: &mut Vec<Item>, closing: &CancellationToken
             }
             Err(error) => error,
         };
-        if !error.is_transient() || closing.is_cancelled() {
+        attempts += 1;
+        // What the database says of a bad entry looks like what it says when it is unwell.
+        if !error.is_transient() || attempts % TOGETHER == 0 {
+            one_by_one(journal, store, batch).await;
+        }
+        if batch.is_empty() {
+            return;
+        }
+        if closing.is_cancelled() {
             tracing::warn!(error = %error, entries = batch.len(), "entries of the provisioning log were not written");
             batch.clear();
             return;
@@ -83,6 +95,26 @@ async fn write(store: &Store, batch: &mut Vec<Item>, closing: &CancellationToken
             () = closing.cancelled() => {}
         }
     }
+}
+
+/// Writes the entries of a batch each by itself, and drops those that the database does not take: a line that one was lost gets in,
+/// so it is the entry. If that does not get in either, it is the database, and what is left stays.
+pub(super) async fn one_by_one(journal: &Journal, store: &Store, batch: &mut Vec<Item>) {
+    let mut left = std::mem::take(batch).into_iter();
+    while let Some(item) = left.next() {
+        let Err(error) = attempt(store, std::slice::from_ref(&item)).await else { continue };
+        let lost = match &item {
+            Item::Certain(entry) => Item::Certain(journal.of_loss(entry.workspace.clone(), 1, Loss::Refused)),
+            Item::Claimed(entry) => Item::Claimed(journal.of_loss(entry.workspace.clone(), 1, Loss::Refused)),
+        };
+        if attempt(store, &[lost]).await.is_err() {
+            batch.push(item);
+            break;
+        }
+        journal.0.meters.lost_entries(1);
+        tracing::warn!(error = %error, "an entry of the provisioning log was not taken by the database and is lost");
+    }
+    batch.extend(left);
 }
 
 async fn attempt(store: &Store, batch: &[Item]) -> Result<(), lockstep_shared::store::StoreError> {

@@ -2,6 +2,7 @@
 //! provider minutes (Okta), hours (Entra) or the change itself (`SailPoint`). Who shows no credential that is known here is limited
 //! by address, before the database is asked; nothing of that is held against a workspace.
 
+mod address;
 mod lane;
 mod rate;
 mod strangers;
@@ -18,13 +19,13 @@ use std::{
 
 use lockstep_shared::{clock::SharedClock, config::Config, id::WorkspaceId};
 
-use self::{
-    lane::Lane,
-    rate::Pace,
-    strangers::{Strangers, Visitor},
-};
+use self::{lane::Lane, rate::Pace};
 
 pub use self::lane::Pass;
+pub(crate) use self::{
+    address::{address_of, proxies_of},
+    strangers::{Strangers, Visitor},
+};
 
 /// A workspace that was quiet may send this long's worth at once.
 const BURST: Duration = Duration::from_secs(5);

@@ -24,10 +24,11 @@ const ADDRESSES: usize = 10_000;
 /// A workspace and a credential for it, by a hash whose key nobody knows and which is written down nowhere. It opens nothing: two
 /// that fell together would only be limited as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Visitor(u64);
+pub(crate) struct Visitor(u64);
 
+/// Those of one door.
 #[derive(Debug, Default)]
-pub(super) struct Strangers {
+pub(crate) struct Strangers {
     hasher: RandomState,
     known: Mutex<HashSet<Visitor>>,
     addresses: Mutex<HashMap<Option<IpAddr>, Rate>>,
@@ -35,17 +36,17 @@ pub(super) struct Strangers {
 
 impl Strangers {
     /// Who comes with this credential.
-    pub(super) fn visitor(&self, workspace: &str, credential: &[u8]) -> Visitor {
+    pub(crate) fn visitor(&self, workspace: &str, credential: &[u8]) -> Visitor {
         Visitor(self.hasher.hash_one((workspace, credential)))
     }
 
     /// Whether this credential was good lately.
-    pub(super) fn knows(&self, visitor: Visitor) -> bool {
+    pub(crate) fn knows(&self, visitor: Visitor) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&visitor)
     }
 
     /// Notes that a credential is good, or no longer.
-    pub(super) fn note(&self, visitor: Visitor, is_good: bool) {
+    pub(crate) fn note(&self, visitor: Visitor, is_good: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if is_good {
             if known.len() >= KNOWN {
@@ -58,7 +59,7 @@ impl Strangers {
     }
 
     /// Counts an unknown credential from this address; `Err` is how long to wait before the next.
-    pub(super) fn attempt(&self, from: Option<IpAddr>, now: BootTime) -> Result<(), Duration> {
+    pub(crate) fn attempt(&self, from: Option<IpAddr>, now: BootTime) -> Result<(), Duration> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() >= ADDRESSES {
             addresses.retain(|_, rate| !rate.is_at_rest(now));

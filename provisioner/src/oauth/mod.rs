@@ -7,7 +7,7 @@ pub(crate) mod keys;
 mod pace;
 mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lockstep_shared::{
     clock::SharedClock,
-    http::outbound::Outbound,
+    http::{client_addr::TrustedProxies, outbound::Outbound},
     id::OAuthClientId,
     jose::{Algorithm, Jws, TokenError},
     model::oauth_client::{AssertionTrust, ClientProof, OAuthClient},
@@ -39,7 +39,10 @@ use self::{
     pace::Pace,
     request::{Shown, TokenRequest},
 };
-use crate::service::{caller::may_provision, linger::drop_rest};
+use crate::{
+    limits::{Strangers, Visitor, address_of, proxies_of},
+    service::{caller::may_provision, linger::drop_rest},
+};
 
 /// Where tokens are granted, below our origin.
 pub const TOKEN_PATH: &str = "/oauth2/token";
@@ -60,7 +63,9 @@ struct Inner {
     clock: SharedClock,
     tasks: TaskTracker,
     keys: Keys,
+    strangers: Strangers,
     pace: Pace,
+    trusted_proxies: TrustedProxies,
     origin: String,
     token_url: String,
 }
@@ -74,7 +79,9 @@ impl TokenService {
             clock: runtime.clock.clone(),
             tasks: runtime.tasks.clone(),
             keys: Keys::new(outbound, runtime.clock.clone()),
+            strangers: Strangers::default(),
             pace: Pace::new(runtime.clock.clone()),
+            trusted_proxies: proxies_of(&runtime.config),
             origin: origin.to_owned(),
             token_url: format!("{origin}{TOKEN_PATH}"),
         }))
@@ -87,18 +94,38 @@ impl TokenService {
 }
 
 impl Inner {
-    async fn grant(&self, headers: &HeaderMap, content: &mut Body) -> Result<Value, OAuthError> {
+    async fn grant(&self, headers: &HeaderMap, from: Option<IpAddr>, content: &mut Body) -> Result<Value, OAuthError> {
         let body = whole(content).await?;
         let TokenRequest { client: named, shown } = TokenRequest::parse(headers, &body)?;
         let id = named.or_else(|| subject_of(&shown)).ok_or(OAuthError::InvalidClient)?;
-        let found = self.store.oauth_client(&id.workspace(), &id).await?;
+        let visitor = self.visitor(&id, &shown, from);
+        // A client that was good lately is not limited for what others do from its address.
+        if !self.strangers.knows(visitor) {
+            self.strangers.attempt(from, self.clock.boot()).map_err(too_often)?;
+        }
+        let granted = self.grant_to(&id, &shown, visitor).await;
+        match granted {
+            Ok(_) => self.strangers.note(visitor, true),
+            Err(OAuthError::InvalidClient) => self.strangers.note(visitor, false),
+            Err(_) => {}
+        }
+        granted
+    }
+
+    /// By what a client is known again: its secret, or where it comes from, since each assertion is new.
+    fn visitor(&self, id: &OAuthClientId, shown: &Shown, from: Option<IpAddr>) -> Visitor {
+        match shown {
+            Shown::Secret(secret) => self.strangers.visitor(id.as_str(), secret.expose().as_bytes()),
+            Shown::Assertion(_) => self.strangers.visitor(id.as_str(), format!("{from:?}").as_bytes()),
+        }
+    }
+
+    async fn grant_to(&self, id: &OAuthClientId, shown: &Shown, visitor: Visitor) -> Result<Value, OAuthError> {
+        let found = self.store.oauth_client(&id.workspace(), id).await?;
         let (client, workspace) = found.ok_or(OAuthError::InvalidClient)?;
         tracing::Span::current().record("workspace.id", client.workspace.as_str());
-        self.pace.take(&id).map_err(|wait| {
-            let retry_after = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            refused(&client, "it asks too often", OAuthError::RateLimited { retry_after })
-        })?;
-        let once = self.authenticate(&client, &shown).await?;
+        self.pace.take(visitor).map_err(|wait| refused(&client, "it asks too often", too_often(wait)))?;
+        let once = self.authenticate(&client, shown).await?;
         may_provision(&workspace).map_err(|why| refused(&client, why, OAuthError::UnauthorizedClient(why)))?;
         let (secret, token) = self.store.grant_token(&client, once.as_ref()).await.map_err(|error| match error {
             EditError::Store(error) => error.into(),
@@ -167,6 +194,10 @@ fn refused(client: &OAuthClient, why: impl std::fmt::Display, error: OAuthError)
     error
 }
 
+fn too_often(wait: Duration) -> OAuthError {
+    OAuthError::RateLimited { retry_after: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
+}
+
 /// Whom an assertion says that it speaks of: where to look, and nothing that is believed.
 fn subject_of(shown: &Shown) -> Option<OAuthClientId> {
     let Shown::Assertion(assertion) = shown else { return None };
@@ -187,7 +218,8 @@ async fn whole(content: &mut Body) -> Result<bytes::Bytes, OAuthError> {
 
 async fn token(State(TokenService(service)): State<TokenService>, request: Request) -> Response {
     let (parts, mut content) = request.into_parts();
-    let outcome = timeout(LONGEST, service.grant(&parts.headers, &mut content)).await;
+    let from = address_of(&parts, &service.trusted_proxies);
+    let outcome = timeout(LONGEST, service.grant(&parts.headers, from, &mut content)).await;
     drop_rest(content, &service.tasks);
     match outcome.unwrap_or(Err(OAuthError::Unavailable)) {
         Ok(granted) => answer(StatusCode::OK, &granted),

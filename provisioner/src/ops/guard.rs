@@ -36,7 +36,9 @@ pub struct GuardCommand {
 /// What else may be ordered.
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Order {
-    /// Hold nothing; limits switch it on again
+    /// Hold again what is over the limits as they were set; takes an approval back
+    On,
+    /// Hold nothing, until it is switched on
     Off,
     /// Let everything pass for a while: what was held passes when the provider sends it again
     Approve {
@@ -62,6 +64,7 @@ pub(super) async fn run(command: GuardCommand, context: &Context) -> Result<Outp
     }
     match order {
         None => {}
+        Some(Order::On) => store.switch_guard_on(&workspace, &actor).await?,
         Some(Order::Off) => store.switch_guard_off(&workspace, &actor).await?,
         Some(Order::Approve { lasting }) => drop(store.approve_mass_change(&workspace, lasting, &actor).await?),
     }
@@ -72,7 +75,7 @@ pub(super) async fn run(command: GuardCommand, context: &Context) -> Result<Outp
 fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context) -> Output {
     let Guard { is_on, limits, released_until, departed, held } = guard;
     let held_in_words = held.map_or_else(String::new, |held| format!("{} requests, the last at {}", held.requests, held.at));
-    let is_holding = *is_on && released_until.is_none() && held.is_some();
+    let is_holding = holds(guard);
     Output::of(describe(workspace, guard))
         .heading(heading(workspace, guard))
         .rows([
@@ -90,6 +93,11 @@ fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context) -> Output {
              Provision on demand or Tasks > Retry."
                 .to_owned()
         })
+}
+
+/// Whether something is held that nobody has approved.
+pub(super) fn holds(guard: &Guard) -> bool {
+    guard.is_on && guard.released_until.is_none() && guard.held.is_some()
 }
 
 fn heading(workspace: &WorkspaceId, guard: &Guard) -> String {

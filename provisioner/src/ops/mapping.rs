@@ -15,7 +15,11 @@ use lockstep_shared::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, OpsError, Output, receipt};
+use super::{Context, OpsError, Output, policy, receipt};
+use crate::{
+    policy::{EditRefusal, Policy},
+    scim::ResourceKind,
+};
 
 /// The commands on roles and teams. GROUP is an id or a display name.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -101,7 +105,11 @@ async fn change(context: &Context, set: Set) -> Result<Output, OpsError> {
     } else {
         road.settle(&workspace, settlement).await?
     };
-    let shown = list(context, &workspace).await?;
+    let (shown, unasked) = (list(context, &workspace).await?, unasked(context, &workspace).await?);
+    let shown = shown.warn_if(!unasked.is_empty(), || {
+        let names = unasked.iter().map(AccessName::as_str).collect::<Vec<_>>().join(", ");
+        format!("no app of the configuration asks for {names}: apps are told of it, but it opens none that asks for roles")
+    });
     Ok(shown.member("receipt", receipt::describe(&settled)).heading(in_force(&workspace, &settled)))
 }
 
@@ -123,10 +131,15 @@ struct Change {
 
 impl Change {
     async fn of(context: &Context, set: Set) -> Result<Self, OpsError> {
-        let whole = match &set.file {
+        let mut set = set;
+        let mut whole = match &set.file {
             Some(path) => Some(read(context, &set.workspace, path).await?),
             None => None,
         };
+        let from_file = whole.as_mut().and_then(|mapping| mapping.role_attribute.as_mut()).map(|attribute| &mut attribute.path);
+        if let Some(path) = set.role_attribute.as_mut().or(from_file) {
+            *path = known(&policy::read(context, &set.workspace).await?, &set.workspace, path)?;
+        }
         let rule = match &set.group {
             Some(name) => {
                 let group = find(context, &set.workspace, name).await?;
@@ -173,6 +186,15 @@ impl Change {
         }
         mapping
     }
+}
+
+/// The attribute in the spelling under which people's records have it: any other would give nobody a role, in silence.
+fn known(policy: &Policy, workspace: &WorkspaceId, path: &AttributePath) -> Result<AttributePath, OpsError> {
+    let named = path.to_string();
+    let kept = policy
+        .attribute(ResourceKind::User, &named)
+        .and_then(|kept| kept.parse().map_err(|_| EditRefusal::UnknownAttribute { path: named, nearest: None }));
+    kept.map_err(|refusal| OpsError::Policy { workspace: workspace.clone(), refusal })
 }
 
 /// Reads a whole mapping, in which groups may be called by their names.
@@ -222,11 +244,48 @@ async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsE
         .heading(format!("Roles and teams of workspace {workspace}"))
         .table(&["group", "members", "roles", "teams"], lines)
         .rows(beside_groups(&mapping));
+    let asked = asked(context, workspace);
+    let output =
+        alike(roles(&mapping).chain(asked.iter().map(String::as_str))).into_iter().fold(output, |output, (one, other)| {
+            output.warn(format!("the roles {one} and {other} differ in case only, and roles are compared exactly"))
+        });
     Ok(if mapping == Mapping::default() {
         output.next(format!("{program} mapping set {workspace} --group GROUP --role ROLE --team TEAM"))
     } else {
         output
     })
+}
+
+/// Every role that the mapping names.
+fn roles(mapping: &Mapping) -> impl Iterator<Item = &str> {
+    let by_rule = mapping.rules.iter().flat_map(|rule| &rule.roles);
+    let by_attribute = mapping.role_attribute.iter().flat_map(|attribute| &attribute.grants);
+    by_rule.chain(&mapping.default.roles).chain(by_attribute).chain(&mapping.precedence).map(AccessName::as_str)
+}
+
+/// The roles that apps ask for of the workspace's people.
+fn asked(context: &Context, workspace: &WorkspaceId) -> BTreeSet<String> {
+    let apps = context.config().apps.iter();
+    let own = apps.filter(|app| app.workspaces.as_ref().is_none_or(|workspaces| workspaces.contains(workspace)));
+    own.flat_map(|app| app.roles.iter().cloned()).collect()
+}
+
+/// The roles that are given and that no app asks for, where some app asks for any.
+async fn unasked(context: &Context, workspace: &WorkspaceId) -> Result<BTreeSet<AccessName>, OpsError> {
+    let asked = asked(context, workspace);
+    if asked.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let mapping = context.store().await?.mapping(workspace).await?;
+    let given = roles(&mapping).filter(|role| !asked.contains(*role));
+    Ok(given.filter_map(|role| role.parse().ok()).collect())
+}
+
+/// Names of which two are the same but for their case.
+fn alike<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(&'n str, &'n str)> {
+    let names: Vec<&str> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let pairs = names.iter().enumerate().flat_map(|(at, one)| names.iter().skip(at + 1).map(move |other| (*one, *other)));
+    pairs.filter(|(one, other)| one.eq_ignore_ascii_case(other)).collect()
 }
 
 fn beside_groups(mapping: &Mapping) -> [(&'static str, String); 4] {

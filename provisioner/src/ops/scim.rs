@@ -2,7 +2,7 @@
 
 use lockstep_shared::{
     id::WorkspaceId,
-    model::{audit::Actor, connection::Preset, workspace::Plan},
+    model::{audit::Actor, connection::Preset, guard::Guard, workspace::Plan},
 };
 
 use serde_json::json;
@@ -104,6 +104,15 @@ fn word(profile: Profile) -> &'static str {
     }
 }
 
+fn standing_of(guard: &Guard) -> &'static str {
+    match (guard.is_on, guard.released_until) {
+        (false, _) => "off",
+        (true, Some(_)) => "on, and lets everything pass for a while",
+        (true, None) if guard::holds(guard) => "on, and something is HELD",
+        (true, None) => "on",
+    }
+}
+
 async fn show(context: &Context, id: &WorkspaceId) -> Result<Output, OpsError> {
     let (addresses, workspace, store) = (context.addresses()?, context.workspace(id).await?, context.store().await?);
     let policy = policy::read(context, id).await?;
@@ -135,6 +144,7 @@ async fn show(context: &Context, id: &WorkspaceId) -> Result<Output, OpsError> {
         ("OAuth clients", clients.to_string()),
         ("schemas of its own", urns.join(", ")),
         ("rules", rules.to_string()),
-        ("mass-change guard", if guard.is_on { "on" } else { "off" }.to_owned()),
-    ]))
+        ("mass-change guard", standing_of(&guard).to_owned()),
+    ])
+    .next_if(guard::holds(&guard), || format!("See what is held: {} scim guard {id}", context.program())))
 }

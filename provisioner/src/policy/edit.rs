@@ -25,6 +25,14 @@ pub enum EditRefusal {
     /// What came out would be no policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// No schema has the attribute.
+    #[error("{path:?} is not an attribute of this workspace's schemas{}", in_its_place(nearest.as_deref()))]
+    UnknownAttribute {
+        /// What was named.
+        path: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
     /// The schema is there and nobody said that it may change.
     #[error("{0} is already defined")]
     Defined(String),
@@ -44,13 +52,17 @@ pub enum EditRefusal {
     TooMuch(&'static str),
 }
 
+fn in_its_place(nearest: Option<&str>) -> String {
+    nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default()
+}
+
 impl EditRefusal {
     /// A stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Policy(PolicyError::Schema(_)) => "schema_invalid",
-            Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => "attribute_not_found",
+            Self::UnknownAttribute { .. } | Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => "attribute_not_found",
             Self::Policy(PolicyError::Rule(_)) => "rule_invalid",
             Self::Policy(PolicyError::Shape(_)) => "policy_damaged",
             Self::Defined(_) => "schema_exists",
@@ -74,7 +86,7 @@ impl EditRefusal {
                 "name the attributes with --attribute, or take any name with --free-form".to_owned()
             }
             Self::Policy(PolicyError::Schema(_)) => "mend the definition (RFC 7643, section 7)".to_owned(),
-            Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => {
+            Self::UnknownAttribute { .. } | Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => {
                 format!("write userType, name.givenName, or URN:attribute; `{program} schema list {workspace}` shows the URNs")
             }
             Self::Policy(PolicyError::Rule(RuleError::Default(_))) => {
@@ -156,7 +168,7 @@ impl PolicyDocument {
             return Err(EditRefusal::TooMuch("an allowed value or a default has at most 256 characters"));
         }
         let compiled = Policy::compile(self.clone())?;
-        let path = canonical(compiled.schemas().of(resource), path).ok_or_else(|| unknown(path))?;
+        let path = compiled.attribute(resource, path)?;
         let rules = &mut self.rules_mut(resource).attributes;
         let known = rules.iter().find(|rule| rule.path == path).cloned();
         let old = known.clone().unwrap_or_else(|| AttributeRule { path: path.clone(), ..AttributeRule::default() });
@@ -210,6 +222,15 @@ impl PolicyDocument {
     }
 }
 
+impl Policy {
+    /// The attribute that is named in any spelling, in the one under which it is kept.
+    pub fn attribute(&self, resource: ResourceKind, path: &str) -> Result<String, EditRefusal> {
+        let schema = self.schemas().of(resource);
+        canonical(schema, path)
+            .ok_or_else(|| EditRefusal::UnknownAttribute { path: path.to_owned(), nearest: schema.nearest(path.trim()) })
+    }
+}
+
 /// The one spelling under which a rule is kept: a list or a manager stands for its `value`.
 fn canonical(schema: &ResourceSchema, path: &str) -> Option<String> {
     let Some(Found::Attribute { extension, name, sub, .. }) = schema.find_attribute(path.trim(), Profile::Lenient) else {
@@ -217,8 +238,4 @@ fn canonical(schema: &ResourceSchema, path: &str) -> Option<String> {
     };
     let sub = sub.filter(|sub| sub.name != "value").map(|sub| format!(".{}", sub.name)).unwrap_or_default();
     Some(extension.map_or_else(|| format!("{name}{sub}"), |schema| format!("{}:{name}{sub}", schema.id)))
-}
-
-fn unknown(path: &str) -> EditRefusal {
-    EditRefusal::Policy(PolicyError::Rule(RuleError::Unknown(path.to_owned())))
 }

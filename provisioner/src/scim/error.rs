@@ -197,8 +197,13 @@ impl IntoResponse for ScimError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// An error of each kind.
+    pub(crate) fn of_each_kind() -> impl Iterator<Item = ScimError> {
+        std::iter::successors(Some(ScimError::InvalidSyntax(String::new())), next)
+    }
 
     #[test]
     fn the_body_is_that_of_rfc_7644_section_3_12() {
@@ -247,9 +252,8 @@ mod tests {
 
     #[test]
     fn s32_every_429_and_503_says_how_many_seconds_and_nothing_else_does() {
-        let all = std::iter::successors(Some(ScimError::InvalidSyntax(String::new())), next);
         let mut waits = 0;
-        for error in all {
+        for error in of_each_kind() {
             let asks_to_wait = matches!(error.parts().0.as_u16(), 429 | 503);
             let response = error.clone().into_response();
 

@@ -11,6 +11,9 @@ use super::schema::{AttributeType, Found, Returned};
 use super::text::{for_log, normal_key};
 use super::{Profile, ResourceSchema, ScimError};
 
+/// Of longer text the beginning counts: what is put in order is held in memory, and stands in cursors.
+const COMPARED: usize = 256;
+
 /// By what, and in which direction, an answer is sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sort {
@@ -65,8 +68,8 @@ impl Sort {
         };
         match self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub))? {
             Value::String(text) if self.by.kind == AttributeType::DateTime => instant(text).map(SortKey::Instant),
-            Value::String(text) if self.by.case_exact => Some(SortKey::Text(text.clone())),
-            Value::String(text) => Some(SortKey::Text(normal_key(text))),
+            Value::String(text) if self.by.case_exact => Some(SortKey::Text(beginning(text.clone()))),
+            Value::String(text) => Some(SortKey::Text(beginning(normal_key(text)))),
             Value::Number(number) => Some(SortKey::Number(number.clone())),
             Value::Bool(truth) => Some(SortKey::Boolean(*truth)),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
@@ -99,6 +102,14 @@ impl SortKey {
             (Self::Text(_) | Self::Instant(_) | Self::Number(_) | Self::Boolean(_), _) => Ordering::Equal,
         }
     }
+}
+
+fn beginning(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(COMPARED) {
+        text.truncate(at);
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// A complex attribute is sorted by its `value`.
@@ -156,6 +167,13 @@ mod tests {
             assert_eq!(sorted(by, "ascending", users()), ascending, "{by}");
             assert_eq!(sorted(by, "Descending", users()), descending, "{by}");
         }
+    }
+
+    #[test]
+    fn of_long_text_the_beginning_counts() {
+        let user = |id: u8, ends: &str| json!({"id": id, "title": format!("{}{ends}", "é".repeat(COMPARED - 1))});
+
+        assert_eq!(sorted("title", "ascending", vec![user(1, "b"), user(2, "az"), user(3, "ay")]), [2, 3, 1]);
     }
 
     #[test]

@@ -40,6 +40,13 @@ impl Stored {
         Self { seen, unseen }
     }
 
+    /// The document again, in the present spelling.
+    pub(super) fn whole(&self) -> Document {
+        let mut document = self.seen.clone();
+        self.keep_unseen(&mut document);
+        document
+    }
+
     /// Puts what was not seen beside what was made of the rest, unless something took its place.
     pub(super) fn keep_unseen(&self, document: &mut Document) {
         for (urn, home) in &self.unseen {

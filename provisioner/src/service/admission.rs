@@ -1,10 +1,8 @@
 //! What comes before a request is read: the limits, the door, and the name by which the log will know the request.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use axum::extract::ConnectInfo;
 use http::{HeaderValue, header, request::Parts};
-use lockstep_shared::http::client_addr::client_of;
 
 use super::{
     ScimService,
@@ -14,7 +12,7 @@ use super::{
 };
 use crate::{
     journal::{Origin, Reason},
-    limits::{Busy, Overload},
+    limits::{Busy, Overload, address_of},
     scim::ScimError,
 };
 
@@ -27,7 +25,7 @@ impl ScimService {
             Failure::from(busy)
         };
         let credential = may_carry_credential(&parts.headers).then(|| parts.headers.get(header::AUTHORIZATION)).flatten();
-        let from = self.client_address(parts);
+        let from = address_of(parts, &self.trusted_proxies);
         let knock = self.limits.knock(workspace, credential.map(HeaderValue::as_bytes), from).await.map_err(turn_away)?;
         let admitted = self.door.admit(workspace, &parts.headers).await;
         match admitted {
@@ -48,13 +46,6 @@ impl ScimService {
                 Err(failure)
             }
         }
-    }
-
-    /// One that the client cannot choose.
-    fn client_address(&self, parts: &Parts) -> Option<std::net::IpAddr> {
-        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-        let client = client_of(peer.ip(), &parts.uri, &parts.headers, &self.trusted_proxies);
-        Some(client.map_or(peer.ip(), |client| client.address.for_limits()))
     }
 }
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use lockstep_shared::{
     id::{GroupId, WorkspaceId},
-    model::group::{Group, GroupProfile, Member, MemberChange},
-    store::{GroupDeletion, GroupMatch, Store, StoreError},
+    model::{
+        group::{Group, GroupProfile, Member, MemberChange},
+        revocation::Seq,
+    },
+    store::{GroupDeletion, GroupMatch, Settlement, Store, StoreError},
 };
 use serde_json::{Value, json};
 
@@ -50,12 +53,29 @@ impl ScimService {
         caller.line.external_id(read.external_id.as_deref());
         caller.line.notes(&read.notes);
         let members: Vec<MemberChange> = named.into_iter().chain([MemberChange::Add(members)]).collect();
-        let (group, settlement) =
-            self.store.create_group_as(workspace, id, group_profile(read), &members, &caller.actor()).await?;
+        let profile = group_profile(read);
+        let created = self.store.create_group_as(workspace, id, profile.clone(), &members, &caller.actor()).await;
+        if let Err(StoreError::Conflict(_)) = &created {
+            self.settle_namesakes(workspace, profile).await?;
+        }
+        let (group, settlement) = created?;
         caller.line.about(group.id.as_str());
         self.barrier.settle(workspace, settlement).await?;
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
         Ok(Answer::Created { body, etag, location })
+    }
+
+    /// A group that is there already may be what an earlier request made, whose answer was lost: the refusal waits as that answer did.
+    async fn settle_namesakes(&self, workspace: &WorkspaceId, profile: GroupProfile) -> Result<(), Failure> {
+        let GroupProfile { display_name, external_id, .. } = profile;
+        let by = [Some(GroupMatch::DisplayName(display_name)), external_id.map(GroupMatch::ExternalId)];
+        let mut through = Seq::default();
+        for by in by.into_iter().flatten() {
+            let found = self.store.groups_matching(workspace, &by).await?;
+            through = found.iter().map(|group| group.changed_seq).max().unwrap_or_default().max(through);
+        }
+        self.barrier.settle(workspace, Settlement::of_earlier(through)).await?;
+        Ok(())
     }
 
     /// RFC 7644, section 3.4.1.
@@ -305,8 +325,8 @@ impl Source for Groups<'_> {
         }
     }
 
-    async fn matching(&self, by: &GroupMatch) -> Result<Vec<Group>, StoreError> {
-        self.store.groups_matching(self.workspace, by).await
+    async fn matching(&self, by: &GroupMatch, after: Option<&GroupId>, limit: u32) -> Result<Vec<Group>, StoreError> {
+        self.store.groups_matching_after(self.workspace, by, after, limit).await
     }
 
     async fn after(&self, after: Option<&GroupId>, limit: u32) -> Result<Vec<Group>, StoreError> {
@@ -315,6 +335,10 @@ impl Source for Groups<'_> {
 
     async fn page(&self, offset: u64, limit: u32) -> Result<Vec<Group>, StoreError> {
         self.store.groups_page(self.workspace, offset, limit).await
+    }
+
+    async fn named(&self, ids: &[GroupId]) -> Result<Vec<Group>, StoreError> {
+        self.store.groups_named(self.workspace, ids).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {

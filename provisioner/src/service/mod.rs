@@ -31,7 +31,6 @@ use axum::{
 };
 use http::{Method, StatusCode, request::Parts};
 use lockstep_shared::{
-    config::Config,
     http::{client_addr::TrustedProxies, layers::RequestId},
     id::WorkspaceId,
     model::provisioning::Action,
@@ -58,8 +57,8 @@ use self::{
     target::Target,
 };
 use crate::{
-    journal::Journal,
-    limits::{Limits, Quotas},
+    journal::{Journal, Names},
+    limits::{Limits, Quotas, proxies_of},
     scim::{
         ScimError, cursor,
         discovery::{self, AuthenticationScheme, Features},
@@ -90,6 +89,7 @@ pub struct Inner {
     origin: String,
     tasks: TaskTracker,
     cursors: Cursors,
+    names: Names,
 }
 
 impl std::ops::Deref for ScimService {
@@ -109,11 +109,12 @@ impl ScimService {
             road: runtime.road.clone(),
             door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
             limits: Limits::new(runtime.clock.clone(), Quotas::of(&runtime.config)),
-            journal: Journal::start(runtime.store.clone(), runtime.clock.clone(), &runtime.tasks, runtime.closing()),
+            journal: journal_of(runtime),
             trusted_proxies: proxies_of(&runtime.config),
             origin: origin.to_owned(),
             tasks: runtime.tasks.clone(),
             cursors: Cursors::new(runtime.store.clone(), runtime.clock.clone()),
+            names: Names::new(runtime.store.clone()),
         };
         Self { inner: Arc::new(inner), barrier: Barrier::of(runtime.road.clone()) }
     }
@@ -186,10 +187,9 @@ impl ScimService {
     }
 }
 
-/// The proxies in front; those of the gateway, unless the provisioner has its own.
-fn proxies_of(config: &Config) -> TrustedProxies {
-    let own = config.provisioner.trusted_proxies.as_deref();
-    TrustedProxies::new(own.or(config.gateway.trusted_proxies.as_deref()).unwrap_or_default())
+fn journal_of(runtime: &Runtime) -> Journal {
+    let (closing, meters) = (runtime.closing(), runtime.meters.clone());
+    Journal::start(runtime.store.clone(), runtime.clock.clone(), &runtime.tasks, closing, meters)
 }
 
 fn features(caller: &Caller) -> Features {

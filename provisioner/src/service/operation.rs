@@ -9,7 +9,7 @@ use super::{
     caller::Caller,
     failure::Failure,
     groups::group_id,
-    record::end,
+    record::{end, name_sent},
     request::{Preconditions, Query},
     target::Target,
     users::user_id,
@@ -44,7 +44,11 @@ impl ScimService {
         body: Result<Value, Failure>,
     ) -> Result<Answer, Failure> {
         let (record, caller) = self.begin(caller, &operation);
+        let new_name = name_sent(&operation, &body);
         let outcome = self.attempt(&caller, operation, body).await;
+        if let (Some(name), Err(Failure::Told(_))) = (new_name, &outcome) {
+            self.note_name(&caller, &name).await;
+        }
         end(record, &caller, &outcome).await;
         outcome
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{ScimService, answer::Answer, caller::Caller, failure::Failure, guard, operation::Operation, target::Target};
 use crate::{
-    journal::{Line, Record},
+    journal::{Line, NAME_DIGEST, Record},
     scim::{Filter, ResourceKind, ScimError, filter::Shape},
 };
 
@@ -59,6 +59,14 @@ impl ScimService {
         (record, caller)
     }
 
+    /// Tells the line of the name of somebody who was not created, but as a digest alone. Without it the line is as true.
+    pub(super) async fn note_name(&self, caller: &Caller, name: &str) {
+        match self.names.digest(&caller.workspace.id, name).await {
+            Ok(digest) => caller.line.detail(NAME_DIGEST, digest),
+            Err(error) => tracing::debug!(error = %error, "a refused creation cannot be found by its name"),
+        }
+    }
+
     /// Records a request that was refused by its path and method alone.
     pub(super) async fn refuse(
         &self,
@@ -71,6 +79,16 @@ impl ScimService {
         self.begin_as(caller, action).0.failed(&error).await;
         error.into()
     }
+}
+
+/// The name that a new user is to have, as it was sent.
+pub(super) fn name_sent(operation: &Operation<'_>, body: &Result<Value, Failure>) -> Option<String> {
+    if action(operation.method, &operation.target) != Action::UserCreate {
+        return None;
+    }
+    let body = body.as_ref().ok()?.as_object()?;
+    let (_, name) = body.iter().find(|(name, _)| name.eq_ignore_ascii_case("userName"))?;
+    name.as_str().map(ToOwned::to_owned)
 }
 
 /// Ends the record of an operation.

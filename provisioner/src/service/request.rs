@@ -65,15 +65,16 @@ impl Query {
     }
 
     fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        Some(match name {
+        // RFC 7643, section 2.1, has names without regard to case; a `Filter=` that is passed over would list everybody.
+        Some(match name.to_ascii_lowercase().as_str() {
             "filter" => &mut self.filter,
-            "sortBy" => &mut self.sort_by,
-            "sortOrder" => &mut self.sort_order,
-            "startIndex" => &mut self.start_index,
+            "sortby" => &mut self.sort_by,
+            "sortorder" => &mut self.sort_order,
+            "startindex" => &mut self.start_index,
             "count" => &mut self.count,
             "cursor" => &mut self.cursor,
             "attributes" => &mut self.attributes,
-            "excludedAttributes" => &mut self.excluded_attributes,
+            "excludedattributes" => &mut self.excluded_attributes,
             _ => return None,
         })
     }
@@ -159,6 +160,17 @@ mod tests {
 
         assert_eq!(query.filter.as_deref(), Some("userName eq \"a+b\""));
         assert_eq!(query.count.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_parameter_is_known_however_it_is_spelled() {
+        let query = Query::parse("Filter=active%20eq%20true&StartIndex=3&COUNT=7&excludedattributes=members");
+        let search = Query::from_search(&serde_json::json!({ "Filter": "active eq true", "sortby": "userName" })).unwrap();
+
+        assert_eq!(query.filter.as_deref(), Some("active eq true"));
+        assert_eq!((query.start_index.as_deref(), query.count.as_deref()), (Some("3"), Some("7")));
+        assert_eq!(query.excluded_attributes.as_deref(), Some("members"));
+        assert_eq!((search.filter.as_deref(), search.sort_by.as_deref()), (Some("active eq true"), Some("userName")));
     }
 
     #[test]

@@ -225,8 +225,8 @@ impl Source for Users<'_> {
         }
     }
 
-    async fn matching(&self, by: &UserMatch) -> Result<Vec<User>, StoreError> {
-        self.store.users_matching(self.workspace, by).await
+    async fn matching(&self, by: &UserMatch, after: Option<&UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.store.users_matching_after(self.workspace, by, after, limit).await
     }
 
     async fn after(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
@@ -235,6 +235,10 @@ impl Source for Users<'_> {
 
     async fn page(&self, offset: u64, limit: u32) -> Result<Vec<User>, StoreError> {
         self.store.users_page(self.workspace, offset, limit).await
+    }
+
+    async fn named(&self, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        self.store.users_named(self.workspace, ids).await
     }
 
     async fn count(&self) -> Result<u64, StoreError> {

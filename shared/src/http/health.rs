@@ -69,6 +69,8 @@ impl Readiness {
 pub struct Ops {
     /// What `/readyz` tells.
     pub readiness: Readiness,
+    /// What `/metrics` tells; the program adds what it counts.
+    pub metrics: Metrics,
     stop: DropGuard,
     serving: JoinHandle<Drain>,
 }
@@ -78,9 +80,9 @@ impl Ops {
     pub async fn start(address: SocketAddr, metrics: Metrics) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let (readiness, stop) = (Readiness::new(), CancellationToken::new());
-        let router = ops_router(readiness.clone(), metrics);
+        let router = ops_router(readiness.clone(), metrics.clone());
         let serving = tokio::spawn(serve(listener, router, ServeOptions::default(), stop.clone()));
-        Ok(Self { readiness, stop: stop.drop_guard(), serving })
+        Ok(Self { readiness, metrics, stop: stop.drop_guard(), serving })
     }
 
     /// Ends it, after what is under way.

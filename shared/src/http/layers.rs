@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state, map_request_with_state, map_response},
+    middleware::{Next, from_fn, from_fn_with_state, map_request_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -21,6 +21,8 @@ use http::{
 use http_body_util::Limited;
 use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
+
+use crate::telemetry::Meters;
 
 /// The header by which an answer tells its request's id. On a request it means nothing: a client could otherwise write
 /// another's id into the log.
@@ -101,6 +103,19 @@ pub async fn observe_decision<R>(
         }
     };
     stamped(response, id)
+}
+
+/// Counts the answers of a program's router by the kind of their path, which `kind` tells of the route as it was declared: a path
+/// as it was sent is anybody's to choose.
+pub fn count(router: Router, meters: Meters, program: &'static str, kind: fn(Option<&str>) -> &'static str) -> Router {
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let (meters, kind) = (meters.clone(), kind(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)));
+        async move {
+            let response = next.run(request).await;
+            meters.answered(program, kind, response.status().as_u16());
+            response
+        }
+    }))
 }
 
 async fn observed(State(observation): State<Observation>, mut request: Request, next: Next) -> Response {

@@ -125,7 +125,7 @@ pub struct Entry {
     pub sentence: Option<String>,
     /// What else there is to say: names of attributes, counts, remarks.
     pub detail: Map<String, Value>,
-    /// The ids of those whose membership the request was about, as far as they are few.
+    /// The ids of those whose membership the request was about, as far as they are few, or who have the name that a new user was to have.
     pub people: Vec<String>,
 }
 

@@ -65,7 +65,8 @@ pub struct User {
     pub login_method: LoginMethod,
     /// Counts the changes of the record, for entity tags.
     pub version: i64,
-    /// The revocation that last ended their access; zero if none did.
+    /// The last revocation that ended their access or told their sessions of a change of theirs; zero if none did. Every answer about
+    /// them waits for it, since its own answer may have been lost.
     pub ended_seq: Seq,
     /// When the record was made.
     pub created_at: Timestamp,

@@ -17,6 +17,7 @@ use crate::{
     id::{Generation, ReplicaId, WorkspaceId},
     model::audit::Actor,
     store::{Settlement, Store, StoreError},
+    telemetry::Meters,
 };
 
 /// How long to wait for an acknowledgement before the rows are read again.
@@ -43,6 +44,7 @@ struct Inner {
     clock: SharedClock,
     watch: Arc<Watch>,
     tasks: TaskTracker,
+    meters: Meters,
 }
 
 impl std::fmt::Debug for Road {
@@ -54,9 +56,16 @@ impl std::fmt::Debug for Road {
 impl Road {
     /// The road of this process; its tasks run on `tasks`, and its looking-out ends with `stop`.
     #[must_use]
-    pub fn start(store: Store, bus: Arc<dyn Bus>, clock: SharedClock, tasks: TaskTracker, stop: &CancellationToken) -> Self {
+    pub fn start(
+        store: Store,
+        bus: Arc<dyn Bus>,
+        clock: SharedClock,
+        tasks: TaskTracker,
+        stop: &CancellationToken,
+        meters: Meters,
+    ) -> Self {
         let watch = Watch::start(store.clone(), &bus, clock.clone(), &tasks, stop);
-        Self(Arc::new(Inner { store, bus, clock, watch, tasks }))
+        Self(Arc::new(Inner { store, bus, clock, watch, tasks, meters }))
     }
 
     /// Lets the gateways hear of rows at once whose settlement is put off. Nobody waits for it: it is speed only.
@@ -100,6 +109,8 @@ impl Inner {
         let target = Target { generation: &generation?, seq: settlement.through, committed_by };
         let receipt = self.wait(target, heard).await;
         let waited_out = receipt.waited_out.len();
+        let took = self.clock.boot().since(committed_by);
+        self.meters.settled(took.as_secs_f64(), u64::try_from(waited_out).unwrap_or(u64::MAX));
         if waited_out > 0 {
             tracing::warn!(workspace.id = %workspace, seq = %receipt.seq, took_ms = receipt.took_ms, waited_out, "gateways were waited out");
         }

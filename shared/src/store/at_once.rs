@@ -1,5 +1,5 @@
 //! Writes that need no look at the database in between. PostgreSQL carries out such a write as one statement that commits by
-//! itself, so that it costs one round trip; SQLite carries its parts out one after the other, in a transaction.
+//! itself, SQLite as one text with its own beginning and end: either way the database is asked once.
 
 use std::sync::Arc;
 
@@ -14,15 +14,14 @@ pub(super) struct AtOnce {
 }
 
 impl AtOnce {
-    /// `first` returns what it changed. The second part may select from `changed`, which has a row if the first changed one.
+    /// `first` returns a row if it changed one; only then has `changed` a row, from which the second part may select.
     pub(super) fn new(first: &str, second: &str, rest: &[&str]) -> Self {
-        // The last part is the statement proper, by which PostgreSQL counts.
         let parts = [second].into_iter().chain(rest.iter().copied());
-        let (last, named) = (rest.last().copied().unwrap_or(second), parts.clone().take(rest.len()));
-        let named: Vec<String> = named.enumerate().map(|(number, part)| format!(", part{number} AS ({part})")).collect();
-        let postgres = format!("WITH changed AS ({first}){} {last}", named.concat());
+        let named: Vec<String> = parts.enumerate().map(|(number, part)| format!(", part{number} AS ({part})")).collect();
+        let postgres = format!("WITH changed AS ({first}){} SELECT 1 FROM changed", named.concat());
         let rest: Vec<String> = rest.iter().map(|part| format!("; {part}")).collect();
-        let sqlite = format!("{first}; WITH changed AS (SELECT 1 WHERE changes() > 0) {second}{}", rest.concat());
+        let sqlite =
+            format!("BEGIN IMMEDIATE; {first}; WITH changed AS (SELECT 1 WHERE changes() > 0) {second}{}; COMMIT", rest.concat());
         let [postgres, sqlite] = [postgres, sqlite].map(|text| AssertSqlSafe(Arc::<str>::from(text)).into_sql_str());
         Self { postgres, sqlite }
     }
@@ -37,18 +36,30 @@ impl AtOnce {
 }
 
 impl Store {
-    /// Carries a write out, and says whether its parts changed anything. An error leaves the outcome unknown, unless it is the
+    /// Carries a write out, and says whether its first part changed anything. An error leaves the outcome unknown, unless it is the
     /// database's own.
     pub(super) async fn at_once(&self, write: Query<'_, Any, AnyArguments>) -> Result<bool, StoreError> {
-        let done = match self.engine {
-            Engine::Postgres => self.pool.write(write).await?,
-            Engine::Sqlite => {
-                let mut tx = self.begin().await?;
-                let done = write.execute(tx.on()).await?;
-                tx.commit().await?;
-                done
-            }
-        };
-        Ok(done.rows_affected() > 0)
+        let (pool, _turn) = self.writing().await?;
+        Ok(pool.write(write).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_one_text_on_each_database() {
+        let write = AtOnce::new("INSERT a RETURNING 1", "INSERT b SELECT FROM changed", &["INSERT c"]);
+
+        assert_eq!(
+            write.text(Engine::Postgres).as_str(),
+            "WITH changed AS (INSERT a RETURNING 1), part0 AS (INSERT b SELECT FROM changed), part1 AS (INSERT c) SELECT 1 FROM changed"
+        );
+        assert_eq!(
+            write.text(Engine::Sqlite).as_str(),
+            "BEGIN IMMEDIATE; INSERT a RETURNING 1; \
+             WITH changed AS (SELECT 1 WHERE changes() > 0) INSERT b SELECT FROM changed; INSERT c; COMMIT"
+        );
     }
 }

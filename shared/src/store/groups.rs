@@ -1,10 +1,10 @@
 //! Groups. Their attributes are a document, their members are rows; a change locks the group's row, so that changes of one
 //! group follow each other.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::LazyLock};
 
 use serde_json::{Map, Value, json};
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Settlement, Store, StoreError, access,
@@ -13,6 +13,7 @@ use super::{
     members,
     row::{Columns, to_json},
     tx::Tx,
+    users::NAMESAKES,
 };
 use crate::{
     id::{GroupId, UserId, WorkspaceId},
@@ -42,11 +43,19 @@ pub(super) const BY_MEMBER: &str = concat!(
     "SELECT ",
     group_columns!(),
     " FROM groups WHERE workspace_id = $1 AND id IN
-        (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2) ORDER BY id"
+        (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2 AND group_id > $3 ORDER BY group_id LIMIT $4)
+    ORDER BY id"
 );
 pub(super) const AFTER: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
+/// How many a statement names; fewer are filled up with the last one.
+const NAMED: usize = 128;
+/// Built once, out of constants alone.
+static BY_IDS: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
+    format!(concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"), places.join(", "))
+});
 const LOCK: &str =
     concat!("UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", group_columns!());
 const UPDATE: &str = "
@@ -147,16 +156,33 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The groups that an indexed value names.
+    /// The first thousand groups that an indexed value names, in the order of ids.
     pub async fn groups_matching(&self, workspace: &WorkspaceId, by: &GroupMatch) -> Result<Vec<Group>, StoreError> {
-        let (statement, key) = match by {
-            GroupMatch::Id(id) => (ONE, id.clone()),
-            GroupMatch::DisplayName(name) => (BY_NAME, fold(name)),
-            GroupMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone()),
-            GroupMatch::Member(id) => (BY_MEMBER, id.clone()),
+        self.groups_matching_after(workspace, by, None, NAMESAKES).await
+    }
+
+    /// Those of the groups that an indexed value names which are behind `after` in the order of ids.
+    pub async fn groups_matching_after(
+        &self,
+        workspace: &WorkspaceId,
+        by: &GroupMatch,
+        after: Option<&GroupId>,
+        limit: u32,
+    ) -> Result<Vec<Group>, StoreError> {
+        let (statement, key, names_one) = match by {
+            GroupMatch::Id(id) => (ONE, id.clone(), true),
+            GroupMatch::DisplayName(name) => (BY_NAME, fold(name), true),
+            GroupMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone(), true),
+            GroupMatch::Member(id) => (BY_MEMBER, id.clone(), false),
         };
-        let rows = sqlx::query(statement).bind(workspace.as_str()).bind(key).fetch_all(&self.pool).await?;
-        rows.iter().map(read).collect()
+        let mut query = sqlx::query(statement).bind(workspace.as_str()).bind(key);
+        if !names_one {
+            query = query.bind(after.map_or("", GroupId::as_str)).bind(i64::from(limit));
+        }
+        let rows = query.fetch_all(&self.pool).await?;
+        let mut groups = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        groups.retain(|group| after.is_none_or(|after| group.id > *after));
+        Ok(groups)
     }
 
     /// The groups behind `after` in the order of ids, which is that of their creation.
@@ -173,6 +199,22 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Those of these groups that there are, in the order of ids.
+    pub async fn groups_named(&self, workspace: &WorkspaceId, ids: &[GroupId]) -> Result<Vec<Group>, StoreError> {
+        let mut ids: Vec<&str> = ids.iter().map(GroupId::as_str).collect();
+        ids.sort_unstable();
+        let mut found = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(NAMED) {
+            let filled = batch.iter().chain(std::iter::repeat(batch.last().unwrap_or(&""))).take(NAMED);
+            let query = sqlx::query(AssertSqlSafe(BY_IDS.as_str())).bind(workspace.as_str());
+            let rows = filled.fold(query, |query, id| query.bind(*id)).fetch_all(&self.pool).await?;
+            for row in &rows {
+                found.push(read(row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The groups of a page in the same order.

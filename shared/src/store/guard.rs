@@ -65,6 +65,10 @@ const SET: &str = "
     VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0)
     ON CONFLICT (workspace_id) DO UPDATE SET is_on = excluded.is_on, max_people = excluded.max_people, percent = excluded.percent,
         allowance = 0";
+const SWITCH_ON: &str = "
+    INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
+    VALUES ($1, 1, $2, $3, 0, 0, 0, 0, 0)
+    ON CONFLICT (workspace_id) DO UPDATE SET is_on = 1, allowance = 0, released_until = 0";
 const RELEASE: &str = "
     INSERT INTO guards (workspace_id, is_on, max_people, percent, allowance, released_until, held_at, held_requests, told_at)
     VALUES ($1, 1, $2, $3, 0, $4, 0, 0, 0)
@@ -228,6 +232,20 @@ impl Store {
     pub async fn switch_guard_off(&self, workspace: &WorkspaceId, actor: &Actor) -> Result<(), StoreError> {
         let limits = self.guard(workspace).await?.limits;
         self.change_guard(workspace, false, limits, actor, ("guard.switched_off", json!({}))).await
+    }
+
+    /// Switches the guard on with the limits that it had, and takes an approval back.
+    pub async fn switch_guard_on(&self, workspace: &WorkspaceId, actor: &Actor) -> Result<(), StoreError> {
+        let limits = Limits::default();
+        let mut tx = self.begin().await?;
+        sqlx::query(SWITCH_ON)
+            .bind(workspace.as_str())
+            .bind(i64::from(limits.max.get()))
+            .bind(i64::from(limits.percent))
+            .execute(tx.on())
+            .await?;
+        tx.audit(workspace, actor, "guard.switched_on", workspace.as_str(), &json!({})).await?;
+        tx.commit().await
     }
 
     async fn change_guard(

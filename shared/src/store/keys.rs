@@ -23,6 +23,8 @@ words! {
         IdentityJwt = "identity-jwt",
         /// Cursors of walks through lists.
         ScimCursor = "scim-cursor",
+        /// Digests of names in the provisioning log.
+        ProvisioningLog = "provisioning-log",
     }
 }
 

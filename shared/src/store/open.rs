@@ -6,11 +6,11 @@ use std::{
 };
 
 use sqlx::{
-    Executor as _, SqlSafeStr as _,
+    AnyConnection, Connection as _, Executor as _, SqlSafeStr as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     StoreError,
@@ -39,17 +39,25 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;
     PRAGMA journal_size_limit = 67108864;
+    PRAGMA wal_autocheckpoint = 8000;
 ";
+/// The one connection that writes finds what it needs in its own memory, since nobody else changes the file.
+const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -32768";
 const POSTGRES_SETTINGS: &str = "
     SET application_name = 'lockstep';
     SET statement_timeout = '30s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '30s';
 ";
-/// How often a program tries to migrate SQLite, which has no lock for it.
+/// A step may rewrite a large table. But while it waits for a lock, everybody else waits behind it: it lets them pass and tries again.
+const POSTGRES_MIGRATION_SETTINGS: &str = "
+    SET statement_timeout = '15min';
+    SET lock_timeout = '3s';
+";
+/// What PostgreSQL calls a lock that was not had in time, and a deadlock.
+const LOCKED: [&str; 2] = ["55P03", "40P01"];
+/// How often a program tries to migrate: SQLite has no lock for it, and PostgreSQL is in use meanwhile.
 const MIGRATION_ATTEMPTS: u32 = 50;
-/// How long it rests in between.
-const MIGRATION_REST: Duration = Duration::from_millis(100);
 const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
 
 /// Which database it is. Only opening, beginning and the collation differ.
@@ -98,8 +106,14 @@ pub struct Store {
     pub(super) engine: Engine,
     pub(super) clock: SharedClock,
     pub(super) sealer: Arc<Sealer>,
-    /// SQLite has one writer at a time: our writers queue here in their order instead of polling for its lock.
-    writer: Option<Arc<Semaphore>>,
+    writer: Option<Writer>,
+}
+
+/// SQLite has one writer at a time: ours queue in their order instead of polling for its lock, and use one connection.
+#[derive(Debug, Clone)]
+struct Writer {
+    turns: Arc<Semaphore>,
+    pool: Pool,
 }
 
 impl Store {
@@ -115,26 +129,15 @@ impl Store {
         };
         let connect: AnyConnectOptions = url.parse()?;
         let connect = sqlx::ConnectOptions::disable_statement_logging(connect);
-        let settings = match engine {
-            Engine::Sqlite => SQLITE_SETTINGS,
-            Engine::Postgres => POSTGRES_SETTINGS,
+        let (pool, writer) = match engine {
+            Engine::Sqlite => {
+                let pool = pool_of(engine, connect.clone(), options, &[SQLITE_SETTINGS]);
+                let one = StoreOptions { max_connections: 1, ..options.clone() };
+                let writer = pool_of(engine, connect, &one, &[SQLITE_SETTINGS, SQLITE_WRITER_SETTINGS]);
+                (pool, Some(Writer { turns: Arc::new(Semaphore::new(1)), pool: writer }))
+            }
+            Engine::Postgres => (pool_of(engine, connect, options, &[POSTGRES_SETTINGS]), None),
         };
-        let mut pool = AnyPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .after_release(|connection, _| Box::pin(is_fit(connection)))
-            .after_connect(move |connection, _| {
-                Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) })
-            });
-        if engine == Engine::Postgres {
-            // The pool's own test has no deadline: a connection to a host that fell silent would be waited for, for minutes.
-            pool = pool.test_before_acquire(false).before_acquire(|connection, _| Box::pin(is_fit(connection)));
-        }
-        // A file does not fall silent; its writers may have to wait for those of another process.
-        let silence = (engine == Engine::Postgres).then_some(FIT_WITHIN);
-        let pool =
-            Pool::new(pool.connect_lazy_with(connect), options.max_connections, options.acquire_timeout, silence);
-        let writer = (engine == Engine::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
     }
 
@@ -158,15 +161,40 @@ impl Store {
     }
 
     async fn run_migrations(&self) -> Result<(), StoreError> {
-        let mut left = if self.engine == Engine::Sqlite { MIGRATION_ATTEMPTS } else { 1 };
-        loop {
-            left -= 1;
-            match MIGRATIONS.run(self.pool.sqlx()).await {
-                // Of two programs that start together one fails, and then finds the other's work done.
-                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if left > 0 => {
-                    tokio::time::sleep(MIGRATION_REST).await;
+        let rest = match self.engine {
+            Engine::Sqlite => Duration::from_millis(100),
+            Engine::Postgres => Duration::from_secs(1),
+        };
+        for _ in 1..MIGRATION_ATTEMPTS {
+            match self.try_migrations().await {
+                Err(MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) if self.may_pass(&cause) => {
+                    tokio::time::sleep(rest).await;
                 }
                 outcome => return outcome.map_err(migration),
+            }
+        }
+        self.try_migrations().await.map_err(migration)
+    }
+
+    /// Each step is a transaction, on a connection that is closed at the end: a step that fails leaves the migrator's own lock with it.
+    async fn try_migrations(&self) -> Result<(), MigrateError> {
+        let mut connection = self.pool.sqlx().acquire().await?.detach();
+        if self.engine == Engine::Postgres {
+            connection.execute(sqlx::raw_sql(POSTGRES_MIGRATION_SETTINGS)).await?;
+        }
+        // What `run` does with a connection, in a future that may be sent.
+        let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;
+        drop(connection.close().await);
+        outcome
+    }
+
+    fn may_pass(&self, cause: &sqlx::Error) -> bool {
+        match self.engine {
+            // Of two programs that start together one fails, and then finds the other's work done.
+            Engine::Sqlite => true,
+            Engine::Postgres => {
+                let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
+                code.is_some_and(|code| LOCKED.contains(&&*code))
             }
         }
     }
@@ -196,21 +224,26 @@ impl Store {
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
         self.pool.close().await;
+        if let Some(writer) = &self.writer {
+            writer.pool.close().await;
+        }
     }
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        let turn = match &self.writer {
-            Some(writer) => {
-                Some(writer.clone().acquire_owned().await.map_err(|_| StoreError::Unavailable(sqlx::Error::PoolClosed))?)
-            }
-            None => None,
-        };
+        let (pool, turn) = self.writing().await?;
         let statement = match self.engine {
             Engine::Sqlite => "BEGIN IMMEDIATE",
             Engine::Postgres => "BEGIN",
         };
-        Ok(Tx::new(self.pool.begin(statement).await?, turn, self.clock.now()))
+        Ok(Tx::new(pool.begin(statement).await?, turn, self.clock.now()))
+    }
+
+    /// Where to write, and the turn to do so where there are turns.
+    pub(super) async fn writing(&self) -> Result<(&Pool, Option<OwnedSemaphorePermit>), StoreError> {
+        let Some(Writer { turns, pool }) = &self.writer else { return Ok((&self.pool, None)) };
+        let turn = turns.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok((pool, Some(turn)))
     }
 
     /// Begins a transaction whose reads all see one moment.
@@ -221,6 +254,37 @@ impl Store {
         };
         Ok(self.pool.begin(statement).await?)
     }
+}
+
+/// Whether a connection that may be in the middle of something is fit to be used again.
+async fn is_fit_again(connection: &mut AnyConnection, engine: Engine) -> Result<bool, sqlx::Error> {
+    if engine == Engine::Sqlite && !connection.is_in_transaction() {
+        // A text with its own beginning may not have come to its end. That it has, SQLite says by refusing.
+        drop(connection.execute("ROLLBACK").await);
+    }
+    is_fit(connection).await
+}
+
+fn pool_of(engine: Engine, connect: AnyConnectOptions, options: &StoreOptions, settings: &'static [&'static str]) -> Pool {
+    let mut pool = AnyPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(options.acquire_timeout)
+        .after_release(move |connection, _| Box::pin(is_fit_again(connection, engine)))
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for some in settings.iter().copied() {
+                    connection.execute(sqlx::raw_sql(some)).await?;
+                }
+                Ok(())
+            })
+        });
+    if engine == Engine::Postgres {
+        // The pool's own test has no deadline: a connection to a host that fell silent would be waited for, for minutes.
+        pool = pool.test_before_acquire(false).before_acquire(|connection, _| Box::pin(is_fit(connection)));
+    }
+    // A file does not fall silent; its writers may have to wait for those of another process.
+    let silence = (engine == Engine::Postgres).then_some(FIT_WITHIN);
+    Pool::new(pool.connect_lazy_with(connect), options.max_connections, options.acquire_timeout, silence)
 }
 
 /// A database that went away in the middle may come back; any other failure of a step stays one.

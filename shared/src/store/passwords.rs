@@ -70,7 +70,7 @@ impl Store {
         if Self::workspace_on(tx.on(), workspace).await?.is_none() {
             return Err(StoreError::NotFound("workspace"));
         }
-        let found = Self::users_matching_on(tx.on(), workspace, &UserMatch::UserName(email.to_owned())).await?;
+        let found = Self::users_matching_on(tx.on(), workspace, &UserMatch::UserName(email.to_owned()), None, 1).await?;
         let user = match found.into_iter().next() {
             // Under the person's lock: they may be adopted into the directory at this moment.
             Some(user) => users::hold(&mut tx, workspace, &user.id).await?.ok_or(StoreError::NotFound("user"))?,

@@ -10,7 +10,7 @@ use super::{
     members::groups_between,
     row::Columns,
     tx::Tx,
-    users::{self, UserMatch},
+    users::{self, NAMESAKES, UserMatch},
 };
 use crate::{
     id::{ConnectionId, Generation, UserId, WorkspaceId},
@@ -316,7 +316,11 @@ async fn first_link(
         },
         Link::None => return Ok(Err(Refusal::NotProvisioned)),
     };
-    let found = Store::users_matching_on(tx.on(), workspace, &by).await?;
+    let found = Store::users_matching_on(tx.on(), workspace, &by, None, NAMESAKES).await?;
+    if u32::try_from(found.len()).is_ok_and(|found| found >= NAMESAKES) {
+        // There may be more of them, and among those somebody else whom the directory created.
+        return Ok(Err(Refusal::NotProvisioned));
+    }
     // Only whom the directory created is linked by signing in, and only if the rule names one person.
     let mut provisioned = found.into_iter().filter(|user| user.origin == Origin::Provisioned);
     let (Some(user), None) = (provisioned.next(), provisioned.next()) else {

@@ -1,6 +1,6 @@
 //! Lends connections. sqlx's pool asks each connection for a sign of life whenever it comes back, which on PostgreSQL is a round
 //! trip beside nearly every statement. Here one that came back whole is kept at hand and lent again without a question; whatever
-//! may be in the middle of something goes to sqlx's pool, whose tests have a deadline.
+//! may be in the middle of something goes to sqlx's pool, whose tests have a deadline and prove that no transaction is open.
 
 use std::{
     collections::VecDeque,
@@ -32,6 +32,9 @@ pub(super) const FIT_WITHIN: Duration = Duration::from_secs(1);
 const WARM_FOR: Duration = Duration::from_secs(1);
 /// The same for a statement that cannot be put twice.
 const JUST_NOW: Duration = Duration::from_millis(100);
+/// Ends a transaction of which sqlx does not know, since whoever began it went away before the answer, and else changes nothing: a
+/// statement that came after would be answered without being kept. An answer is a sign of life as well.
+const PROOF: &str = "BEGIN; ROLLBACK";
 /// One that nobody has wanted for so long goes back to sqlx's pool, which may close it.
 const AT_HAND_FOR: Duration = Duration::from_mins(1);
 
@@ -97,15 +100,14 @@ impl Pool {
         self.0.sqlx.close().await;
     }
 
-    /// Carries out one statement that commits by itself. It is sent once only, so it must not be the test of a connection that
-    /// has rested for long.
-    pub(super) async fn write(&self, write: Query<'_, Any, AnyArguments>) -> Result<AnyQueryResult, Error> {
+    /// Carries out a text that commits by itself, and says whether it returned a row. It is sent once only, so it must not be the test
+    /// of a connection that has rested for long.
+    pub(super) async fn write(&self, write: Query<'_, Any, AnyArguments>) -> Result<bool, Error> {
         let mut lent = self.lend(JUST_NOW).await?;
-        let done = write.execute(&mut *lent.connection).await;
-        if done.as_ref().err().is_none_or(is_of_the_database) {
-            self.give_back(lent);
-        }
-        done
+        let changed = write.fetch_all(&mut *lent.connection).await?;
+        // After an error SQLite is in the middle of the text.
+        self.give_back(lent);
+        Ok(!changed.is_empty())
     }
 
     /// Begins a transaction with this statement.
@@ -122,7 +124,7 @@ impl Pool {
         question: impl for<'c> FnMut(&'c mut AnyConnection) -> BoxFuture<'c, Result<T, Error>>,
     ) -> Result<T, Error> {
         let (lent, answer) = self.first(question).await?;
-        if answer.as_ref().err().is_none_or(is_of_the_database) {
+        if answer.as_ref().err().is_none_or(leaves_whole) {
             self.give_back(lent);
         }
         answer
@@ -137,7 +139,7 @@ impl Pool {
         let mut lent = self.lend(WARM_FOR).await?;
         if lent.is_warm {
             match in_time(self.0.silence, question(&mut lent.connection)).await {
-                Err(error) if !is_of_the_database(&error) => lent = self.replace(lent).await?,
+                Err(error) if !leaves_whole(&error) => lent = self.replace(lent).await?,
                 answer => return Ok((lent, answer)),
             }
         }
@@ -309,23 +311,84 @@ impl Question {
     }
 }
 
-/// Whether a connection answers in time; a transaction that nobody has ended is rolled back.
+/// Whether a connection answers in time, outside of any transaction: one that nobody has ended is rolled back.
 pub(super) async fn is_fit(connection: &mut AnyConnection) -> Result<bool, Error> {
     let answer = async {
         if connection.is_in_transaction() {
             AnyTransactionManager::rollback(connection).await?;
         }
-        connection.ping().await
+        connection.execute(sqlx::raw_sql(PROOF)).await
     };
-    in_time(Some(FIT_WITHIN), answer).await.map(|()| true)
+    in_time(Some(FIT_WITHIN), answer).await.map(|_| true)
 }
 
-/// An error that the database told: the connection itself is whole.
-fn is_of_the_database(error: &Error) -> bool {
-    matches!(error, Error::Database(_))
+/// SQLSTATE classes of errors after which a connection is closed, or in a transaction that nobody here has begun.
+const BROKEN: [&str; 3] = ["08", "25", "57P"];
+
+/// An error that the database told of one statement: the connection itself is whole.
+fn leaves_whole(error: &Error) -> bool {
+    let Error::Database(told) = error else { return false };
+    told.code().is_none_or(|code| !BROKEN.iter().any(|class| code.starts_with(class)))
 }
 
 async fn in_time<T>(silence: Option<Duration>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let Some(silence) = silence else { return answer.await };
     timeout(silence, answer).await.unwrap_or_else(|late| Err(Error::Io(late.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What a database tells under this code.
+    #[derive(Debug, thiserror::Error)]
+    #[error("told")]
+    struct Told(Option<&'static str>);
+
+    impl DatabaseError for Told {
+        fn message(&self) -> &'static str {
+            "told"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            self.0.map(Cow::Borrowed)
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn only_a_connection_that_is_whole_is_kept() {
+        for (code, is_whole) in [
+            (None, true),
+            (Some("23505"), true),
+            (Some("57014"), true),
+            (Some("2067"), true),
+            (Some("25P02"), false),
+            (Some("25P03"), false),
+            (Some("57P01"), false),
+            (Some("08006"), false),
+        ] {
+            assert_eq!(leaves_whole(&Error::Database(Box::new(Told(code)))), is_whole, "{code:?}");
+        }
+        assert!(!leaves_whole(&Error::PoolTimedOut));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
@@ -26,6 +27,9 @@ const OF_TARGET: &str = "
 const OF_MEMBER: &str = "
     SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
     WHERE workspace_id = $1 AND people IS NOT NULL AND people LIKE $2 ORDER BY id DESC LIMIT $3";
+const WITH_DETAIL: &str = "
+    SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
+    WHERE workspace_id = $1 AND sentence IS NOT NULL AND detail LIKE $2 ORDER BY id DESC LIMIT $3";
 const ONE: &str = "
     SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
     WHERE workspace_id = $1 AND id = $2";
@@ -116,6 +120,26 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| read(workspace, row)).collect()
+    }
+
+    /// The newest entries with this text as a detail, of which something went wrong, newest first.
+    pub async fn log_of_detail(
+        &self,
+        workspace: &WorkspaceId,
+        name: &str,
+        text: &str,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = sqlx::query(WITH_DETAIL)
+            .bind(workspace.as_str())
+            .bind(format!("%{text}%"))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let mut entries: Vec<Entry> = rows.iter().map(|row| read(workspace, row)).collect::<Result<_, _>>()?;
+        // LIKE has wildcards of its own, and on SQLite does not mind the case.
+        entries.retain(|entry| entry.detail.get(name).and_then(Value::as_str) == Some(text));
+        Ok(entries)
     }
 
     /// Deletes at most `limit` entries from before this moment, oldest first; how many there were.

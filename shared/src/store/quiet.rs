@@ -31,10 +31,13 @@ pub(super) const READ: &str = concat!(
     user_columns!(),
     ", may_have_sessions, (SELECT mapping FROM workspaces WHERE id = $1) AS mapping FROM users WHERE workspace_id = $1 AND id = $2"
 );
-/// Nothing of the record that was read has changed, and still nobody has signed in.
+/// Nothing of the record that was read has changed, and still nobody has signed in. A gateway of the version before links people
+/// without raising the flag: the link says so as well.
 pub(super) const CHANGE: &str = "
     UPDATE users SET user_name = $4, user_name_key = $5, external_id = $6, attributes = $7, updated_at = $8, version = version + 1
-    WHERE workspace_id = $1 AND id = $2 AND version = $3 AND may_have_sessions = 0 RETURNING 1";
+    WHERE workspace_id = $1 AND id = $2 AND version = $3 AND may_have_sessions = 0
+        AND NOT EXISTS (SELECT 1 FROM links WHERE workspace_id = $1 AND user_id = $2)
+    RETURNING 1";
 const NOTE_CHANGED: &str = "
     INSERT INTO audit (workspace_id, id, at, actor_kind, actor_id, action, target, detail)
     SELECT $1, $9, $8, $10, $11, 'user.changed', $2, $12 FROM changed";

@@ -1,9 +1,11 @@
 //! Users. A change reads the row under its lock, applies the caller's pure edit, and in the same transaction writes what it
 //! takes away into the revocation log.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 use sqlx::{
-    Any,
+    Any, AssertSqlSafe,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
@@ -42,16 +44,24 @@ pub(super) const INSERT: &str = "
 pub(super) const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
 pub(super) const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
 pub(super) const BY_EXTERNAL_ID: &str =
-    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2 ORDER BY id");
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2 AND id > $3 ORDER BY id LIMIT $4");
 pub(super) const BY_EMAIL: &str = concat!(
     "SELECT ",
     user_columns!(),
     " FROM users WHERE workspace_id = $1 AND id IN
-        (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2) ORDER BY id"
+        (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2 AND user_id > $3 ORDER BY user_id LIMIT $4)
+    ORDER BY id"
 );
 pub(super) const AFTER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
+/// How many a statement names; fewer are filled up with the last one.
+const NAMED: usize = 128;
+/// Built once, out of constants alone.
+static BY_IDS: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
+    format!(concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"), places.join(", "))
+});
 /// Takes the row's lock on both engines and reads it in one step.
 const LOCK: &str =
     concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
@@ -77,10 +87,13 @@ const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
 const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
 pub(super) const ENDED: &str = "
-    SELECT ended_seq FROM users WHERE workspace_id = $1 AND id = $2 AND active = 0
+    SELECT ended_seq FROM users WHERE workspace_id = $1 AND id = $2
     UNION ALL
     SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
 const TOMBSTONE: &str = "SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
+
+/// More people than this are not read by a value that was to name one.
+pub(super) const NAMESAKES: u32 = 1_000;
 
 /// A user to be created.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,24 +172,44 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The users that an indexed value names.
+    /// The first thousand users that an indexed value names, in the order of ids.
     pub async fn users_matching(&self, workspace: &WorkspaceId, by: &UserMatch) -> Result<Vec<User>, StoreError> {
-        Self::users_matching_on(&self.pool, workspace, by).await
+        Self::users_matching_on(&self.pool, workspace, by, None, NAMESAKES).await
+    }
+
+    /// Those of the users that an indexed value names who are behind `after` in the order of ids: any number may share an externalId
+    /// or an address.
+    pub async fn users_matching_after(
+        &self,
+        workspace: &WorkspaceId,
+        by: &UserMatch,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        Self::users_matching_on(&self.pool, workspace, by, after, limit).await
     }
 
     pub(super) async fn users_matching_on(
         on: impl sqlx::AnyExecutor<'_>,
         workspace: &WorkspaceId,
         by: &UserMatch,
+        after: Option<&UserId>,
+        limit: u32,
     ) -> Result<Vec<User>, StoreError> {
-        let (statement, key) = match by {
-            UserMatch::Id(id) => (ONE, id.clone()),
-            UserMatch::UserName(name) => (BY_USER_NAME, fold(name)),
-            UserMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone()),
-            UserMatch::Email(address) => (BY_EMAIL, fold(address)),
+        let (statement, key, names_one) = match by {
+            UserMatch::Id(id) => (ONE, id.clone(), true),
+            UserMatch::UserName(name) => (BY_USER_NAME, fold(name), true),
+            UserMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone(), false),
+            UserMatch::Email(address) => (BY_EMAIL, fold(address), false),
         };
-        let rows = sqlx::query(statement).bind(workspace.as_str()).bind(key).fetch_all(on).await?;
-        rows.iter().map(read).collect()
+        let mut query = sqlx::query(statement).bind(workspace.as_str()).bind(key);
+        if !names_one {
+            query = query.bind(after.map_or("", UserId::as_str)).bind(i64::from(limit));
+        }
+        let rows = query.fetch_all(on).await?;
+        let mut users = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        users.retain(|user| after.is_none_or(|after| user.id > *after));
+        Ok(users)
     }
 
     /// The users behind `after` in the order of ids, which is that of their creation.
@@ -193,6 +226,22 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Those of these users that there are, in the order of ids.
+    pub async fn users_named(&self, workspace: &WorkspaceId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+        let mut ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+        ids.sort_unstable();
+        let mut found = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(NAMED) {
+            let filled = batch.iter().chain(std::iter::repeat(batch.last().unwrap_or(&""))).take(NAMED);
+            let query = sqlx::query(AssertSqlSafe(BY_IDS.as_str())).bind(workspace.as_str());
+            let rows = filled.fold(query, |query, id| query.bind(*id)).fetch_all(&self.pool).await?;
+            for row in &rows {
+                found.push(read(row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The users of a page in the same order.
@@ -212,8 +261,8 @@ impl Store {
         Ok(u64::try_from(Columns::of(&row, "count").number("total")?).unwrap_or(0))
     }
 
-    /// Changes a user by a pure edit of the current record. An edit that changes nothing writes nothing. The settlement waits for the
-    /// end of access whenever the person is left without it, though an earlier request may have ended it.
+    /// Changes a user by a pure edit of the current record. An edit that changes nothing writes nothing. The settlement waits for what
+    /// was last taken from the person, though an earlier request may have taken it.
     pub async fn update_user<E>(
         &self,
         workspace: &WorkspaceId,
@@ -265,12 +314,12 @@ impl Store {
             guard::recount(&mut tx, workspace, actor).await?;
         }
         let adopted = (!leaves && step.ends_sessions(&before)).then(|| adoption::Step::draft(&before));
-        let ends = leaves || adopted.is_some();
         let settlement = match adopted.or_else(|| draft(&before, &after)) {
             Some(draft) => tx.append(draft).await?,
             None => Settlement::of_earlier(after.ended_seq),
         };
-        if ends {
+        if settlement.through > after.ended_seq {
+            // Whatever the row says: a role, or the right to sign in by a password, may hang on any attribute.
             after.ended_seq = settlement.through;
             set_ended(&mut tx, workspace, id, after.ended_seq).await?;
         }
@@ -278,7 +327,7 @@ impl Store {
         Ok((after, settlement))
     }
 
-    /// What every answer about this user has to wait for, a refusal too: the end of the access of somebody who is left without it.
+    /// What every answer about this user has to wait for, a refusal too: that their sessions know what was last taken from them.
     pub async fn end_of_user(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Settlement, StoreError> {
         let row = sqlx::query(ENDED).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
         let ended = row.map(|row| Columns::of(&row, "user").number("ended_seq")).transpose()?;

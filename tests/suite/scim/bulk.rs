@@ -105,7 +105,15 @@ on_each_database! {
         assert_eq!(statuses(&done), expected, "{done:?}");
         for outcome in &done[..13] {
             assert_eq!(outcome["response"]["status"], outcome["status"], "{outcome}");
-            assert!(outcome.get("location").is_none(), "{outcome}");
+        }
+        // RFC 7644, section 3.7: required, but of a POST that failed.
+        let base = text(&body(company.scim.get(&format!("/Users/{ada}")).await, 200)["meta"], "location");
+        let base = base.strip_suffix(&format!("/Users/{ada}")).unwrap();
+        let expected = [(3, format!("/Users/{ada}")), (4, format!("/Users/{foreigner}")), (5, format!("/Users/{ada}")),
+            (8, "/ServiceProviderConfig".to_owned()), (9, "/Users".to_owned())];
+        for (at, outcome) in done[..13].iter().enumerate() {
+            let path = expected.iter().find(|(place, _)| *place == at).map(|(_, path)| path);
+            assert_eq!(outcome.get("location"), path.map(|path| json!(format!("{base}{path}"))).as_ref(), "{outcome}");
         }
         assert_eq!(done[0]["response"]["scimType"], "uniqueness");
         assert_eq!(found(&company.scim, "/Users", "userName pr").await, 2);

@@ -151,6 +151,33 @@ on_each_database! {
         assert_eq!(stranger.status, 401, "a cursor is no credential");
     }
 
+    async fn a_page_far_behind_in_an_order_is_that_part_of_the_whole(company: &Company) {
+        let ids = people(company, 150).await;
+        for (number, id) in ids.iter().enumerate().step_by(10) {
+            company.group(&format!("group-{number:03}"), &[id]).await;
+        }
+        let order = "sortBy=userName&sortOrder=descending&attributes=userName,groups";
+        let whole = body(company.scim.get(&format!("/Users?count=1000&{order}")).await, 200);
+        let whole = whole["Resources"].as_array().unwrap();
+
+        let mut pages = Vec::new();
+        for start in (1..=150).step_by(40) {
+            let page = body(company.scim.get(&format!("/Users?startIndex={start}&count=40&{order}")).await, 200);
+            assert_eq!(page["totalResults"], 150);
+            pages.extend(page["Resources"].as_array().unwrap().iter().cloned());
+        }
+
+        let mut wanted: Vec<String> = (0..150).map(|number| format!("user-{number:03}")).collect();
+        wanted.reverse();
+        assert_eq!((names(whole), pages.as_slice()), (wanted, whole.as_slice()));
+        for (number, user) in whole.iter().rev().enumerate() {
+            let group = user["groups"][0]["display"].as_str().map(ToOwned::to_owned);
+            assert_eq!(group, (number % 10 == 0).then(|| format!("group-{number:03}")), "{user}");
+        }
+        let behind = body(company.scim.get(&format!("/Users?startIndex=151&count=40&{order}")).await, 200);
+        assert_eq!((&behind["totalResults"], &behind["itemsPerPage"]), (&json!(150), &json!(0)));
+    }
+
     async fn index_paging_stays_the_default(company: &Company) {
         people(company, 3).await;
 

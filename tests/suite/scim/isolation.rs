@@ -436,8 +436,13 @@ impl Walk {
         let metrics =
             reqwest::get(format!("{}/metrics", installation.provisioner.ops_url())).await.unwrap().text().await.unwrap();
         let log = installation.provisioner.log();
+        for counted in ["lockstep_scim_operations_total{action=\"user.create\",outcome=\"done\"}", "lockstep_barrier_seconds_count"] {
+            let count = metrics.lines().find_map(|line| line.strip_prefix(counted)?.trim().parse::<u64>().ok());
+            assert!(count.is_some_and(|count| count > 0), "{counted}: {metrics}");
+        }
         for tenant in &self.tenants {
             assert!(!metrics.contains(&tenant.mark) && !log.contains(&tenant.mark), "{}", tenant.mark);
+            assert!(!metrics.contains(&tenant.id), "{metrics}");
             assert!(!tenant.people.keys().any(|id| metrics.contains(id)), "{metrics}");
         }
     }

@@ -2,8 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lockstep_shared::secret::BearerToken;
-use lockstep_tests::harness::{eventually, http::Answer, postgres::Postgres, redis::Redis, scim::Scim, services::Site};
+use http::HeaderMap;
+use lockstep_shared::{
+    id::{OAuthClientId, WorkspaceId},
+    secret::BearerToken,
+};
+use lockstep_tests::{
+    harness::{
+        eventually,
+        http::{Agent, Answer},
+        postgres::Postgres,
+        redis::Redis,
+        scim::Scim,
+        services::Site,
+    },
+    world::text,
+};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -160,4 +174,37 @@ async fn strangers_are_slowed_down_and_lock_nobody_out() {
     body(good.get("/ServiceProviderConfig").await, 200);
     let nobody = good.with_token("");
     body(nobody.get("/Users").await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_up_clients_are_slowed_down_and_keep_no_token_from_a_good_one() {
+    let installation = with(&[]).await;
+    installation.workspace("acme").await;
+    let added = installation.site.command(&["oauth-client", "add", "acme"]).await.unwrap();
+    let url = format!("{}/oauth2/token", installation.provisioner.url());
+    let ask = async |id: &str, secret: &str| {
+        let fields = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+        Agent::new().unwrap().post_form_with(&url, &fields, HeaderMap::new()).await.unwrap()
+    };
+    let (id, secret) = (text(&added, "client_id"), text(&added, "client_secret"));
+    assert_eq!(ask(&id, &secret).await.status, 200);
+
+    let acme = WorkspaceId::parse("acme").unwrap();
+    let stranger = async || {
+        for _ in 0..5_000 {
+            let answer = ask(OAuthClientId::random(&acme).as_str(), BearerToken::new().unwrap().expose()).await;
+            if answer.status == 429 {
+                return Some(answer.header("retry-after").to_owned());
+            }
+            assert_eq!(answer.status, 401);
+        }
+        None
+    };
+    let told = futures_util::future::join_all((0..8).map(|_| stranger())).await;
+
+    assert!(
+        told.iter().all(|told| told.as_ref().is_some_and(|wait| wait.parse::<u32>().is_ok_and(|wait| wait >= 1))),
+        "{told:?}"
+    );
+    assert_eq!(ask(&id, &secret).await.status, 200, "who was good lately is not limited for others");
 }

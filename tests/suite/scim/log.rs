@@ -120,6 +120,8 @@ on_each_database! {
         assert_eq!((detail(3, "changed"), detail(5, "changed")), (json!(["displayName"]), json!(["active"])));
         assert_eq!((&entries[8]["target"], &entries[8]["people"]), (&json!(group), &json!([id])));
         assert_eq!(detail(8, "members"), json!({ "add": 1 }));
+        assert_eq!(entries[10]["people"], json!([id]), "who has the name already");
+        assert!(text(&entries[12], "sentence").ends_with(&format!("`scim show {}` tells the right one", company.id)));
         for entry in &entries {
             assert!(!text(entry, "request").is_empty() && !text(entry, "credential").is_empty(), "{entry}");
             assert_eq!(entry["sentence"].is_string(), entry["outcome"] == "refused", "{entry}");
@@ -128,6 +130,37 @@ on_each_database! {
         // A word of a filter in the place of an attribute is taken for one.
         let whole = whole.replacen("\\\"lovelace\\\" is not an attribute", "", 1).to_lowercase();
         assert!(!whole.contains("lovelace") && !whole.contains("augusta"), "{whole}");
+    }
+
+    async fn somebody_who_was_not_created_is_found_by_name_and_the_name_is_not_kept(company: &Company) {
+        company.command(&["attribute", "set", &company.id, "userType", "--allow", "Premium,Standard"]).await;
+        let bob = json!({ "schemas": [USER], "userName": "Bob@Lovelace.example", "active": true, "userType": "premium" });
+        let carol = json!({ "schemas": [USER], "userName": "carol", "active": true, "userType": "Gold" });
+        let many = json!({ "Operations": [{ "method": "POST", "path": "/Users", "bulkId": "b", "data": bob }] });
+        refusal(company.scim.post("/Users", &bob).await, 400, "invalidValue");
+        assert_eq!(body(company.scim.post("/Bulk", &many).await, 200)["Operations"][0]["status"], "400");
+        body(company.scim.post("/Users", &carol).await, 400);
+        let all = entries(company, 4).await;
+
+        let found = company.command(&["log", "show", &company.id, "--user", "bob@lovelace.example"]).await;
+
+        let found = found["entries"].as_array().unwrap();
+        assert_eq!(found.iter().map(short).collect::<Vec<_>>(), [says("user.create", 400, "refused"), says("user.create", 400, "refused")]);
+        assert!(found.iter().all(|entry| text(entry, "sentence").contains("userType is \"premium\"")), "{found:?}");
+        assert!(!serde_json::to_string(&all).unwrap().to_lowercase().contains("lovelace"), "{all:?}");
+        let nobody = output(company, &["log", "show", &company.id, "--user", "dave"]).await;
+        assert_eq!(serde_json::from_slice::<Value>(&nobody.stderr).unwrap()["error"]["code"], "user_not_found");
+
+        // Once the mapping is right, what was refused before belongs to the person who is there.
+        let bob = json!({ "schemas": [USER], "userName": "Bob@Lovelace.example", "active": true, "userType": "Premium" });
+        let id = text(&body(company.scim.post("/Users", &bob).await, 201), "id");
+        refusal(company.scim.post("/Users", &bob).await, 409, "uniqueness");
+        entries(company, 6).await;
+        for name in ["bob@lovelace.example", &id] {
+            let whole = company.command(&["log", "show", &company.id, "--user", name]).await;
+            let statuses: Vec<_> = whole["entries"].as_array().unwrap().iter().map(|entry| entry["status"].clone()).collect();
+            assert_eq!(statuses, [json!(400), json!(400), json!(201), json!(409)], "{name}");
+        }
     }
 
     async fn a_refusal_says_what_was_sent_and_what_is_allowed(company: &Company) {
@@ -200,6 +233,7 @@ on_each_database! {
         contains(&explain(company, &["accounts-not-created"]).await, "switch: SCIM is not enabled");
         let told = entries(company, 3).await;
         assert_eq!(short(&told[2]), says("turned_away", 403, "refused"));
+        assert!(text(&told[2], "sentence").contains(&format!("run `log explain {} accounts-not-created`", company.id)), "{told:?}");
     }
 
     async fn role_did_not_change_is_answered_step_by_step(company: &Company) {

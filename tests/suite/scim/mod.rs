@@ -17,6 +17,7 @@ mod newman;
 mod outage;
 mod policy;
 mod refusals;
+mod repeated;
 mod routes;
 mod searching;
 mod tenancy;

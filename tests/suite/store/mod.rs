@@ -12,6 +12,7 @@ mod passwords;
 mod people;
 mod provisioning_log;
 mod plans;
+mod pool;
 mod quiet;
 mod round_trips;
 mod tenancy;

@@ -7,16 +7,22 @@ use std::{
 
 use lockstep_shared::{
     clock::TestClock,
-    model::{audit::Actor, revocation::Seq, workspace::Plan},
+    id::{GroupId, TokenId, UserId},
+    model::{audit::Actor, revocation::Seq, user::Profile, workspace::Plan},
     store::{Engine, SchemaState, Store, StoreError, StoreOptions},
 };
 use lockstep_tests::harness::{
     Scratch, eventually,
     postgres::{Database, Postgres},
 };
+use serde_json::json;
+use sqlx::{
+    AnyConnection, AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{DAY, Db, idp, on_each_engine, open, provisioned, sealer, set_active, strangers, workspace};
+use super::{DAY, Db, edit, idp, on_each_engine, open, provisioned, sealer, set_active, strangers, workspace};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -84,6 +90,80 @@ async fn programs_that_start_together_migrate_once_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_that_start_together_migrate_once_on_postgres() {
     programs_that_start_together_migrate_once(Engine::Postgres).await;
+}
+
+/// A database as the first version left it, with somebody in it who has signed in; their id.
+async fn of_the_first_version(engine: Engine) -> (String, Option<Scratch>, UserId) {
+    let (url, folder) = fresh(engine).await;
+    open(&url, TestClock::new()).ping().await.unwrap();
+    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    if engine == Engine::Postgres {
+        connection.execute(r#"CREATE COLLATION "binary" (provider = libc, locale = 'C')"#).await.unwrap();
+    }
+    let sql = include_str!("../../../shared/migrations/0001_initial.sql").into_sql_str();
+    let first = Migration::new(1, "initial".into(), MigrationType::Simple, sql, false);
+    Migrator::with_migrations(vec![first]).run(&mut connection).await.unwrap();
+    let (ada, crew) = (UserId::new(), GroupId::new());
+    let rows = format!(
+        "INSERT INTO workspaces (id, name, plan, state, enforcement, stage, scim_enabled, created_at)
+            VALUES ('acme', 'Acme', 'enterprise', 'active', 'off', '{{}}', 1, 0);
+        INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method, version,
+            ended_seq, created_at, updated_at)
+            VALUES ('acme', '{ada}', 'ada', 'ada', 'external-ada', 1, '{{}}', 'provisioned', 'sso', 1, 0, 0, 0);
+        INSERT INTO groups (workspace_id, id, display_name, display_name_key, attributes, version, changed_seq, created_at, updated_at)
+            VALUES ('acme', '{crew}', 'Crew', 'crew', '{{}}', 1, 0, 0, 0);
+        INSERT INTO group_members (workspace_id, group_id, member_id) VALUES ('acme', '{crew}', '{ada}');
+        INSERT INTO tokens (workspace_id, id, digest, created_at, expires_at) VALUES ('acme', '{}', 'digest', 0, 0)",
+        TokenId::new()
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(rows))).await.unwrap();
+    (url, folder, ada)
+}
+
+#[tokio::test]
+async fn what_the_first_version_kept_is_there_after_the_second_step() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (url, _folder, ada) = of_the_first_version(engine).await;
+        let (store, acme) = (open(&url, TestClock::new()), workspace("acme"));
+        assert_eq!(store.schema_state().await.unwrap(), SchemaState::Behind);
+
+        store.migrate().await.unwrap();
+
+        assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
+        let kept = store.user(&acme, &ada).await.unwrap().unwrap();
+        assert_eq!((kept.profile.user_name.as_str(), kept.profile.active, kept.version), ("ada", true, 1));
+        let groups = store.groups_of(&acme, &ada).await.unwrap();
+        assert_eq!(groups.iter().map(|group| group.display_name.as_str()).collect::<Vec<_>>(), ["Crew"]);
+        assert_eq!((store.tokens(&acme).await.unwrap().len(), store.count_users(&acme).await.unwrap()), (1, 1));
+        let change = |profile: &mut Profile| drop(profile.attributes.insert("title".into(), json!("CEO")));
+        let told = edit(&store, &acme, &ada, change).await.unwrap().1;
+        assert_eq!(told.records.len(), 1, "of whom it knows nothing, it takes to have signed in");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_lets_those_pass_who_use_the_tables_and_tries_again() {
+    let (url, _folder, ada) = of_the_first_version(Engine::Postgres).await;
+    let (store, acme) = (open(&url, TestClock::new()), workspace("acme"));
+    let (mut holder, mut watcher) = (AnyConnection::connect(&url).await.unwrap(), AnyConnection::connect(&url).await.unwrap());
+    holder.execute(sqlx::raw_sql("BEGIN; LOCK TABLE users IN ACCESS SHARE MODE")).await.unwrap();
+    let mut waiting = async || {
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'relation' AND datname = current_database()";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watcher).await.unwrap()
+    };
+    let migrating = tokio::spawn({
+        let store = store.clone();
+        async move { store.migrate().await }
+    });
+
+    eventually("the step waiting", RECOVERY, async || (waiting().await == 1).then_some(())).await.unwrap();
+    eventually("the step letting others pass", RECOVERY, async || (waiting().await == 0).then_some(())).await.unwrap();
+    assert!(!migrating.is_finished());
+    holder.execute(sqlx::raw_sql("COMMIT")).await.unwrap();
+
+    migrating.await.unwrap().unwrap();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
+    assert!(store.user(&acme, &ada).await.unwrap().is_some());
 }
 
 #[tokio::test]

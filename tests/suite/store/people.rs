@@ -22,6 +22,12 @@ use serde_json::json;
 use super::{DAY, Db, edit, idp, on_each_engine, provisioned, sealer, set_active, workspace};
 
 const ISSUER: &str = "https://idp.example";
+/// People who were invited, with the externalId of another.
+const NAMESAKES: &str = "
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999)
+    INSERT INTO users (workspace_id, id, user_name, user_name_key, external_id, active, attributes, origin, login_method,
+        may_have_sessions, version, ended_seq, created_at, updated_at)
+    SELECT 'acme', '01000000-0000-7000-8000-' || (100000000000 + n), 'a-' || n, 'a-' || n, 'external-babs', 1, '{}', 'invited', 'password', 1, 1, 0, 0, 0 FROM numbers";
 
 /// What an ID token says.
 #[derive(Default)]
@@ -141,6 +147,18 @@ on_each_engine! {
         }
 
         assert_eq!(sign_in(db, "s-1", &verified("shared@acme.com")).await, Err(Refusal::NotProvisioned));
+    }
+
+    async fn a_value_that_more_people_share_than_are_read_links_nobody(db: &Db) {
+        connect(db, by_sub()).await;
+        let babs = db.user("babs").await;
+        // Only one of them was provisioned, as far as anybody has looked.
+        sqlx::raw_sql(NAMESAKES).execute(&mut db.connection().await).await.unwrap();
+
+        assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await, Err(Refusal::NotProvisioned));
+
+        sqlx::raw_sql("DELETE FROM users WHERE user_name = 'a-1'").execute(&mut db.connection().await).await.unwrap();
+        assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await.unwrap().user, babs.id);
     }
 
     async fn an_invited_user_is_not_linked_by_signing_in(db: &Db) {

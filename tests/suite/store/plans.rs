@@ -26,12 +26,15 @@ const USER_TOMBSTONES: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) SELECT workspace_id, 'gone-' || id, 0, 0 FROM users";
 const GROUP_TOMBSTONES: &str = "
     INSERT INTO group_tombstones (workspace_id, id, changed_seq, deleted_at) SELECT workspace_id, 'gone-' || id, 0, 0 FROM users";
+const LINKS: &str = "
+    INSERT INTO links (workspace_id, connection_id, issuer, subject, user_id, created_at)
+    SELECT workspace_id, 'acme-idp', 'https://idp.example', id, id, 0 FROM users";
 const TOKENS: &str = "
     INSERT INTO tokens (workspace_id, id, digest, created_at, expires_at) SELECT workspace_id, id, id, 0, 0 FROM users";
 
 async fn filled(db: &Db) -> AnyConnection {
     let mut connection = db.connection().await;
-    for statement in [USERS, EMAILS, GROUPS, MEMBERS, WORKSPACES, USER_TOMBSTONES, GROUP_TOMBSTONES, TOKENS, "ANALYZE"] {
+    for statement in [USERS, EMAILS, GROUPS, MEMBERS, WORKSPACES, USER_TOMBSTONES, GROUP_TOMBSTONES, LINKS, TOKENS, "ANALYZE"] {
         connection.execute(sqlx::raw_sql(statement)).await.unwrap();
     }
     connection

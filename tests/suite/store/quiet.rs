@@ -65,6 +65,16 @@ on_each_engine! {
         assert_eq!(give_title(db, &babs, "CEO").await.records.len(), 1);
     }
 
+    async fn whom_a_gateway_of_the_version_before_has_linked_is_not_changed_quietly(db: &Db) {
+        let babs = db.user("babs").await;
+        db.has_signed_in(&babs).await;
+        let mut connection = db.connection().await;
+        let forget = "UPDATE users SET may_have_sessions = 0 WHERE workspace_id = 'acme'";
+        sqlx::query(forget).execute(&mut connection).await.unwrap();
+
+        assert_eq!(give_title(db, &babs, "CEO").await.records.len(), 1);
+    }
+
     async fn a_transaction_that_failed_gives_its_only_connection_back(db: &Db) {
         let options = StoreOptions { max_connections: 1, ..StoreOptions::new(&db.url) };
         let store = Store::open(&options, TestClock::new(), sealer()).unwrap();

@@ -6,7 +6,7 @@ use lockstep_shared::{
     id::UserId,
     model::{
         revocation::{RevocationKind, Scope, Seq},
-        user::{LoginMethod, User},
+        user::{LoginMethod, Profile, User},
     },
     store::{Deletion, EditError, Settlement, StoreError, UserMatch},
 };
@@ -189,7 +189,7 @@ on_each_engine! {
         let out = db.set_active(&babs.id, false).await;
 
         assert_eq!((only(&back).0, only(&back).1, only(&back).2), (Seq(2), RevocationKind::Changed, "user.reactivated"));
-        assert_eq!(idle, Settlement::of_earlier(Seq(1)), "what had ended may not have been told");
+        assert_eq!(idle, Settlement::of_earlier(Seq(2)), "what was changed may not have been told");
         assert_eq!(only(&out).0, Seq(3));
         let kinds: Vec<_> = db.log().await.iter().map(|record| record.kind).collect();
         assert_eq!(kinds, [RevocationKind::End, RevocationKind::Changed, RevocationKind::End]);
@@ -211,6 +211,46 @@ on_each_engine! {
         let head = db.head().await;
         drop(edit(&db.store, &db.acme, &babs.id, |profile| drop(profile.attributes.insert("title".into(), json!("CTO")))).await.unwrap());
         assert_eq!(db.head().await, head, "nobody is told anything of whoever has no access");
+    }
+
+    async fn a_repeated_change_waits_for_the_row_of_the_first_and_so_does_a_refusal(db: &Db) {
+        let babs = db.user("babs").await;
+        db.has_signed_in(&babs).await;
+        let demote = |profile: &mut Profile| drop(profile.attributes.insert("userType".into(), json!("Guest")));
+
+        let first = edit(&db.store, &db.acme, &babs.id, demote).await.unwrap().1;
+        drop(db.set_active(&db.user("other").await.id, false).await);
+        let again = edit(&db.store, &db.acme, &babs.id, demote).await.unwrap().1;
+        let refused = db.store.end_of_user(&db.acme, &babs.id).await.unwrap();
+
+        assert_eq!(only(&first).1, RevocationKind::Changed);
+        assert_eq!((again, refused), (Settlement::of_earlier(first.through), Settlement::of_earlier(first.through)));
+        assert_eq!(db.store.user(&db.acme, &babs.id).await.unwrap().unwrap().ended_seq, first.through);
+    }
+
+    async fn any_number_who_share_a_value_are_read_a_stretch_at_a_time(db: &Db) {
+        let mut ids = Vec::new();
+        for number in 0..7 {
+            let mut new = provisioned(&format!("user-{number}"));
+            new.profile.external_id = Some("shared".into());
+            new.profile.attributes.insert("emails".into(), json!([{ "value": "shared@acme.com" }]));
+            ids.push(db.store.create_user(&db.acme, new, &idp()).await.unwrap().id);
+        }
+        db.user("somebody-else").await;
+        ids.sort();
+
+        for by in [UserMatch::ExternalId("shared".into()), UserMatch::Email("shared@acme.com".into())] {
+            let mut read: Vec<UserId> = Vec::new();
+            for expected in [3, 3, 1, 0] {
+                let stretch = db.store.users_matching_after(&db.acme, &by, read.last(), 3).await.unwrap();
+                assert_eq!(stretch.len(), expected, "{by:?}");
+                read.extend(stretch.into_iter().map(|user| user.id));
+            }
+            assert_eq!(read, ids, "{by:?}");
+        }
+        let one = UserMatch::UserName("user-0".into());
+        let found = db.store.users_matching_after(&db.acme, &one, None, 3).await.unwrap();
+        assert_eq!(db.store.users_matching_after(&db.acme, &one, Some(&found[0].id), 3).await.unwrap(), []);
     }
 
     async fn a_change_of_login_method_ends_the_sessions(db: &Db) {

@@ -79,7 +79,8 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     findings.extend(strangers(facts));
     findings.push(requests(facts));
     findings.push(creations(facts));
-    findings.extend(refusals(&facts.faults, facts, |action| action == Action::UserCreate || action == Action::UserFind));
+    findings
+        .extend(refusals(&facts.faults, facts, |entry| matches!(entry.action(), Some(Action::UserCreate | Action::UserFind))));
     findings.extend(guard(&facts.guard, facts.program, &facts.workspace.id));
     findings.extend(overload(facts));
     findings
@@ -212,9 +213,9 @@ fn creations(facts: &Facts) -> Finding {
 }
 
 /// What was refused, each thing once, the most frequent first.
-pub(super) fn refusals(faults: &[Entry], facts: &impl Told, concerns: impl Fn(Action) -> bool) -> Vec<Finding> {
+pub(super) fn refusals(faults: &[Entry], facts: &impl Told, concerns: impl Fn(&Entry) -> bool) -> Vec<Finding> {
     let mut kinds: HashMap<String, (u64, &Entry)> = HashMap::new();
-    for entry in faults.iter().filter(|entry| entry.action().is_some_and(&concerns)) {
+    for entry in faults.iter().filter(|entry| concerns(entry)) {
         let Some(sentence) = lines::sentence(entry, facts.provider()) else { continue };
         let (count, last) = kinds.entry(sentence).or_insert((0, entry));
         *count += times(entry);

@@ -15,11 +15,12 @@ use lockstep_shared::{
     config::parse_duration,
     id::{EntryId, GroupId, UserId, WorkspaceId},
     model::{connection::Connection, provisioning::Entry},
-    store::{GroupMatch, LogQuery},
+    store::{GroupMatch, LogQuery, Store},
 };
 use serde_json::{Value, json};
 
 use super::{Context, OpsError, Output, user};
+use crate::journal::{NAME_DIGEST, Names};
 
 /// How often `--follow` looks for news.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,7 +76,7 @@ pub struct Show {
     /// An entry's id
     #[arg(group = "what")]
     id: Option<EntryId>,
-    /// Everything about a user: an id, a user name or an e-mail address
+    /// Everything about a user: an id, a user name or an e-mail address; of somebody who was not created, the user name as it was sent
     #[arg(long, group = "what")]
     user: Option<String>,
     /// Everything about a group: an id or a display name
@@ -140,10 +141,14 @@ async fn show(context: &Context, show: Show) -> Result<Output, OpsError> {
     }
     let (whom, mut entries) = match (user, group) {
         (Some(name), _) => {
-            let id = user_id(context, &workspace, &name).await?;
-            let mut entries = store.log_of_target(&workspace, id.as_str(), limit).await?;
-            entries.extend(store.log_of_member(&workspace, &id, limit).await?);
-            (format!("user {id}"), entries)
+            let entries = not_created(store, &workspace, &name, limit).await?;
+            match user_id(context, &workspace, &name).await {
+                Ok(id) => (format!("user {id}"), of_user(store, &workspace, &id, limit).await?),
+                Err(OpsError::UnknownUser { .. }) if !entries.is_empty() => {
+                    ("somebody of that name, who is not there,".to_owned(), entries)
+                }
+                Err(error) => return Err(error),
+            }
         }
         (None, group) => {
             let id = group_id(context, &workspace, &group.unwrap_or_default()).await?;
@@ -151,9 +156,29 @@ async fn show(context: &Context, show: Show) -> Result<Output, OpsError> {
         }
     };
     entries.sort_by(|left, right| left.id.cmp(&right.id));
+    entries.dedup_by(|left, right| left.id == right.id);
     let surplus = entries.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
     entries.drain(..surplus);
     Ok(list(&entries, provider, format!("Provisioning log of {whom} of workspace {workspace}")))
+}
+
+/// Everything about a user, with the attempts to create one of the same name.
+async fn of_user(store: &Store, workspace: &WorkspaceId, id: &UserId, limit: u32) -> Result<Vec<Entry>, OpsError> {
+    let mut entries = store.log_of_target(workspace, id.as_str(), limit).await?;
+    entries.extend(store.log_of_member(workspace, id, limit).await?);
+    if let Some(user) = store.user(workspace, id).await? {
+        entries.extend(not_created(store, workspace, &user.profile.user_name, limit).await?);
+    }
+    Ok(entries)
+}
+
+/// Why nobody of this name was created, each time that it was tried.
+async fn not_created(store: &Store, workspace: &WorkspaceId, name: &str, limit: u32) -> Result<Vec<Entry>, OpsError> {
+    let mut entries = Vec::new();
+    for digest in Names::new(store.clone()).digests(workspace, name).await? {
+        entries.extend(store.log_of_detail(workspace, NAME_DIGEST, &digest, limit).await?);
+    }
+    Ok(entries)
 }
 
 /// Whom an operator means; somebody who was deleted can still be named by id.

@@ -144,14 +144,39 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     }
     findings.push(mapping(facts));
     findings.extend(missing(facts));
-    findings.extend(refusals(&facts.faults, facts, |action| {
-        matches!(
-            action,
-            Action::GroupMembers | Action::GroupUpdate | Action::GroupCreate | Action::GroupFind | Action::GroupDelete
-        )
-    }));
+    findings.extend(refused(facts));
     findings.extend(guard(&facts.guard, facts.program, &facts.workspace));
     findings
+}
+
+/// What was refused of groups: of one person only what is about them or their groups; the rest is a remark.
+fn refused(facts: &Facts) -> Vec<Finding> {
+    let is_change = |entry: &Entry| {
+        let action = entry.action();
+        matches!(action, Some(Action::GroupMembers | Action::GroupUpdate | Action::GroupCreate | Action::GroupDelete))
+    };
+    let Some(person) = &facts.person else {
+        return refusals(&facts.faults, facts, |entry| is_change(entry) || entry.action() == Some(Action::GroupFind));
+    };
+    let concerns = |entry: &Entry| person.as_ref().is_ok_and(|person| person.is_concerned(entry));
+    let mut findings = refusals(&facts.faults, facts, |entry| is_change(entry) && concerns(entry));
+    let others: Vec<&Entry> = facts.faults.iter().filter(|entry| is_change(entry) && !concerns(entry)).collect();
+    if let Some(last) = others.iter().map(|entry| entry.at).max() {
+        findings.push(Finding::warning(
+            "refusals",
+            format!("of other people and groups {} changes were not carried out, the last at {last}", others.len()),
+            format!("if one of these groups is meant: `{} log tail {} --refused`", facts.program, facts.workspace),
+        ));
+    }
+    findings
+}
+
+impl Somebody {
+    /// Whether an entry is about them or a group of theirs.
+    fn is_concerned(&self, entry: &Entry) -> bool {
+        let is_own = |group: &GroupRef| group.id.as_str() == entry.target;
+        entry.people.iter().any(|id| id == self.user.id.as_str()) || self.groups.iter().any(is_own)
+    }
 }
 
 fn of_person(person: &Somebody, facts: &Facts) -> Vec<Finding> {
@@ -428,7 +453,21 @@ mod tests {
             (with(|facts, _| facts.missing.push(GroupId::new())), Verdict::Problem, "groups that are not there any more"),
             (with(|_, person| person.settled = Some((Seq(7), false))), Verdict::Warning, "no confirmation of revocation 7"),
             (
-                with(|facts, _| facts.faults.push(refused.clone())),
+                with(|facts, person| {
+                    facts.faults.push(Entry { target: person.groups[0].id.to_string(), ..refused.clone() });
+                }),
+                Verdict::Problem,
+                "once, last at 2026-01-01T00:00:00.000Z: Okta changed",
+            ),
+            (
+                with(|facts, person| {
+                    facts.faults.push(Entry { people: vec![person.user.id.to_string()], ..refused.clone() });
+                }),
+                Verdict::Problem,
+                "once, last at 2026-01-01T00:00:00.000Z: Okta changed",
+            ),
+            (
+                Facts { person: None, faults: vec![refused.clone()], ..well().0 },
                 Verdict::Problem,
                 "once, last at 2026-01-01T00:00:00.000Z: Okta changed",
             ),
@@ -439,5 +478,22 @@ mod tests {
             let told = told(&facts, verdict);
             assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:?}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_of_others_is_no_reason_why_this_person_has_no_role() {
+        let of_others = Entry {
+            target: GroupId::new().to_string(),
+            people: vec!["somebody-else".to_owned()],
+            ..entry("group.members", Outcome::Refused, Some("changed the members of a group, which was refused: x"))
+        };
+        let lookup = entry("group.find", Outcome::Refused, Some("looked for groups, which was refused: x"));
+        let facts = with(|facts, _| facts.faults.extend([of_others.clone(), of_others, lookup.clone()]));
+
+        assert_eq!(told(&facts, Verdict::Problem), [""; 0]);
+        let remarks = told(&facts, Verdict::Warning);
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert!(remarks[0].starts_with("refusals: of other people and groups 2 changes were not carried out"), "{remarks:?}");
+        assert_eq!(told(&with(|facts, _| facts.faults.push(lookup)), Verdict::Warning), [""; 0], "a search changes nobody");
     }
 }

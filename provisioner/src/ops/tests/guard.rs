@@ -56,8 +56,10 @@ async fn what_is_held_is_shown_with_the_way_out_and_passes_after_an_approval() {
     assert!(deactivate(&deployment, &people[0]).await && !deactivate(&deployment, &people[1]).await);
 
     let held = deployment.run("scim guard acme").await.stdout;
+    let shown = deployment.run("scim show acme").await.stdout;
     let approved = deployment.json("scim guard acme approve --for 2h").await;
 
+    assert!(shown.contains("on, and something is HELD"), "{shown}");
     assert!(held.contains("HOLDS") && held.contains("lockstep scim guard acme approve"), "{held}");
     assert_eq!((&approved["approved_until"], &approved["held"]), (&json!("2026-01-01T02:00:00.000Z"), &json!(null)));
     assert!(deactivate(&deployment, &people[1]).await);
@@ -75,6 +77,23 @@ async fn off_stays_off_until_limits_are_set() {
 
     assert_eq!((&off["on"], &off["max"], &on["on"], &on["max"]), (&json!(false), &json!(9), &json!(true), &json!(9)));
     assert!(shown.starts_with("The mass-change guard of workspace acme is off."), "{shown}");
+}
+
+#[tokio::test]
+async fn on_keeps_the_limits_and_takes_an_approval_back() {
+    let deployment = Deployment::with_acme().await;
+    let people = [provisioned(&deployment, "ada").await, provisioned(&deployment, "bob").await];
+    deployment.json("scim guard acme --max 1 --percent 0 off").await;
+
+    let on = deployment.json("scim guard acme on").await;
+    assert!(deactivate(&deployment, &people[0]).await && !deactivate(&deployment, &people[1]).await);
+    deployment.json("scim guard acme approve").await;
+    let again = deployment.json("scim guard acme on").await;
+
+    assert_eq!((&on["on"], &on["max"], &on["percent"]), (&json!(true), &json!(1), &json!(0)));
+    assert_eq!((&again["on"], &again["approved_until"]), (&json!(true), &json!(null)));
+    assert!(!deactivate(&deployment, &people[1]).await, "the approval is taken back");
+    assert!(deployment.trail().await.iter().any(|record| record["action"] == "guard.switched_on"));
 }
 
 #[tokio::test]

@@ -185,3 +185,45 @@ async fn a_person_is_shown_with_what_each_group_gives_and_does_not() {
     assert!(after["warnings"][0].as_str().unwrap().starts_with("a higher role takes the place of Auditor"), "{after}");
     assert!(text.contains("group Staff         (not mapped)"), "{text}");
 }
+
+#[tokio::test]
+async fn an_attribute_that_gives_roles_has_to_be_one() {
+    let (deployment, ..) = company().await;
+    let urn = crate::scim::schema::ENTERPRISE_USER;
+
+    let (exit, refusal) = deployment.refusal("mapping set acme --role-attribute rolez --grants User").await;
+    let file =
+        deployment.write_secret("m.json", &json!({ "role_attribute": { "path": "rolez", "grants": ["User"] } }).to_string());
+    let (_, by_file) = deployment.refusal(&format!("mapping set acme --file {file}")).await;
+    let listed = deployment.json("mapping list acme").await;
+    let kept = deployment.json("mapping set acme --role-attribute DEPARTMENT --grants Sales").await;
+
+    assert_eq!((exit, &refusal["code"], &by_file["code"]), (1, &json!("attribute_not_found"), &json!("attribute_not_found")));
+    assert!(refusal["message"].as_str().unwrap().ends_with("the nearest is roles"), "{refusal}");
+    assert_eq!(listed["mapping"].get("role_attribute"), None, "a refusal changes nothing");
+    assert_eq!(kept["mapping"]["role_attribute"]["path"], format!("{urn}:department"), "as people's records have it");
+}
+
+#[tokio::test]
+async fn a_role_that_differs_in_case_or_that_no_app_asks_for_is_warned_of() {
+    let (deployment, ..) = company().await;
+    let config = std::fs::read_to_string(deployment.path("lockstep.toml")).unwrap();
+    let warnings = async |line: &str| deployment.json(line).await["warnings"].clone();
+
+    let alone = warnings("mapping set acme --group Staff --role User --precedence Admin,User").await;
+    let beside = warnings("mapping set acme --group Admins --role admin").await;
+    let apps = "[[apps]]\nhosts = [\"a.example.com\"]\nroles = [\"Admin\", \"USER\"]\n\
+                [[apps]]\nhosts = [\"b.example.com\"]\nworkspaces = [\"other\"]\nroles = [\"User\"]\n";
+    std::fs::write(deployment.path("lockstep.toml"), format!("{config}{apps}")).unwrap();
+    let asked = warnings("mapping set acme --group Admins --role Admin").await;
+
+    assert_eq!(alone, json!(null));
+    assert_eq!(beside, json!(["the roles Admin and admin differ in case only, and roles are compared exactly"]));
+    assert_eq!(
+        asked,
+        json!([
+            "the roles USER and User differ in case only, and roles are compared exactly",
+            "no app of the configuration asks for User: apps are told of it, but it opens none that asks for roles",
+        ])
+    );
+}

@@ -42,6 +42,8 @@ pub struct BulkOperation {
     pub method: String,
     /// The client's name of what is made, for other operations to refer to.
     pub bulk_id: Option<String>,
+    /// Where it was sent, as it was sent.
+    pub path: Option<String>,
     /// What is to be done, or why it is not.
     pub call: Result<Call, ScimError>,
 }
@@ -164,28 +166,30 @@ impl Call {
 fn operation(item: Value) -> BulkOperation {
     let Value::Object(mut item) = item else {
         let call = Err(ScimError::InvalidSyntax("an operation must be an object".into()));
-        return BulkOperation { method: String::new(), bulk_id: None, call };
+        return BulkOperation { method: String::new(), bulk_id: None, path: None, call };
     };
     let method = match take(&mut item, "method") {
         Some(Value::String(method)) => for_log(&method.to_ascii_uppercase()),
         Some(_) | None => String::new(),
+    };
+    let path = match take(&mut item, "path") {
+        Some(Value::String(path)) => Some(path),
+        Some(_) | None => None,
     };
     let bulk_id = take(&mut item, "bulkId").filter(|id| !id.is_null());
     let named = bulk_id.as_ref().and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= MAX_BULK_ID);
     let call = match (&bulk_id, named) {
         (Some(_), None) => Err(ScimError::InvalidValue(format!("a bulkId is text of 1 to {MAX_BULK_ID} bytes"))),
         (None, None) if method == Method::POST.as_str() => Err(ScimError::InvalidSyntax("a POST needs a bulkId".into())),
-        (_, _) => call(&method, &mut item),
+        (_, _) => call(&method, path.as_deref(), &mut item),
     };
-    BulkOperation { bulk_id: named.map(str::to_owned), method, call }
+    BulkOperation { bulk_id: named.map(str::to_owned), method, path, call }
 }
 
-fn call(method: &str, item: &mut Map<String, Value>) -> Result<Call, ScimError> {
+fn call(method: &str, path: Option<&str>, item: &mut Map<String, Value>) -> Result<Call, ScimError> {
     let known = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].into_iter().find(|known| known.as_str() == method);
     let method = known.ok_or_else(|| ScimError::InvalidSyntax("method is POST, PUT, PATCH or DELETE".into()))?;
-    let Some(Value::String(path)) = take(item, "path") else {
-        return Err(ScimError::InvalidSyntax("an operation needs a path".into()));
-    };
+    let path = path.ok_or_else(|| ScimError::InvalidSyntax("an operation needs a path".into()))?.to_owned();
     let version = match take(item, "version") {
         None | Some(Value::Null) => None,
         Some(Value::String(version)) => Some(version),
@@ -224,7 +228,27 @@ pub enum Outcome {
         location: Option<String>,
     },
     /// It was not, or nothing can be promised of it.
-    Failed(ScimError),
+    Failed {
+        /// Why.
+        error: ScimError,
+        /// Where it was sent, if that is known.
+        location: Option<String>,
+    },
+}
+
+impl Outcome {
+    /// A failure of an operation that was sent nowhere yet.
+    #[must_use]
+    pub fn failed(error: ScimError) -> Self {
+        Self::Failed { error, location: None }
+    }
+
+    /// This failure in its place.
+    #[must_use]
+    pub fn into_failure(self, error: ScimError) -> Self {
+        let (Self::Done { location, .. } | Self::Failed { location, .. }) = self;
+        Self::Failed { error, location }
+    }
 }
 
 /// The answer: those operations that were looked at, in the order of the request.
@@ -244,7 +268,10 @@ fn entry(operation: &BulkOperation, outcome: &Outcome) -> Value {
             entry.extend(location.as_ref().map(|location| ("location".to_owned(), location.as_str().into())));
             entry.insert("status".to_owned(), status.as_str().into());
         }
-        Outcome::Failed(error) => {
+        Outcome::Failed { error, location } => {
+            // RFC 7644, section 3.7: it is required, but of a POST that failed, which made nothing to be found anywhere.
+            let location = location.as_ref().filter(|_| !operation.makes());
+            entry.extend(location.map(|location| ("location".to_owned(), location.as_str().into())));
             entry.insert("status".to_owned(), error.parts().0.as_str().into());
             entry.insert("response".to_owned(), error.body());
         }
@@ -333,6 +360,7 @@ mod tests {
             { "method": "post", "path": "/Users", "bulkId": "a", "data": {} },
             { "method": "DELETE", "path": "/Users/7" },
             { "method": "DELETE", "path": "/Users/8" },
+            { "method": "POST", "path": "/Users", "bulkId": "b", "data": {} },
         ] }))
         .unwrap();
         let made = Outcome::Done {
@@ -341,13 +369,17 @@ mod tests {
             location: Some("https://s.example/Users/1".into()),
         };
 
-        let answer = response(&request.operations, &[Some(made), Some(Outcome::Failed(ScimError::NotFound)), None]);
+        let failed = |location: &str| Some(Outcome::Failed { error: ScimError::NotFound, location: Some(location.into()) });
+
+        let gone = failed("https://s.example/Users/7");
+        let answer = response(&request.operations, &[Some(made), gone, None, failed("https://s.example/Users")]);
 
         assert_eq!(
             answer,
             json!({ "schemas": [BULK_RESPONSE_SCHEMA], "Operations": [
                 { "method": "POST", "bulkId": "a", "version": "W/\"1\"", "location": "https://s.example/Users/1", "status": "201" },
-                { "method": "DELETE", "status": "404", "response": ScimError::NotFound.body() },
+                { "method": "DELETE", "location": "https://s.example/Users/7", "status": "404", "response": ScimError::NotFound.body() },
+                { "method": "POST", "bulkId": "b", "status": "404", "response": ScimError::NotFound.body() },
             ] })
         );
     }

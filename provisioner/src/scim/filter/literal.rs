@@ -57,7 +57,7 @@ pub(super) fn typed(
     }
     match attribute.kind {
         AttributeType::String | AttributeType::Reference | AttributeType::Binary => text(written),
-        AttributeType::Boolean => boolean(written.as_str())
+        AttributeType::Boolean => truth(written)
             .filter(|truth| profile.is_lenient() || written.as_str() == if *truth { "true" } else { "false" })
             .map(Literal::Boolean)
             .ok_or_else(|| mismatch(attribute, "true or false")),
@@ -86,6 +86,14 @@ fn text(written: &Written<'_>) -> Result<Literal, ScimError> {
     match written.as_str() {
         word if word.contains('\0') => Err(ScimError::InvalidFilter("a value contains a NUL character".into())),
         word => Ok(Literal::Text(word.to_owned())),
+    }
+}
+
+/// A word is what somebody typed, in whatever case.
+fn truth(written: &Written<'_>) -> Option<bool> {
+    match written {
+        Written::Text(text) => boolean(text),
+        Written::Word(word) => boolean(&word.to_ascii_lowercase()),
     }
 }
 

@@ -30,7 +30,7 @@ fn bjensen() -> Value {
 }
 
 /// True and false sentences about the person above.
-const LENIENT: [(&str, bool); 65] = [
+const LENIENT: [(&str, bool); 66] = [
     (r#"userName eq "bjensen@example.COM""#, true),
     (r#"USERNAME EQ "BJENSEN@example.com""#, true),
     (r#"userName ne "bjensen@example.com""#, false),
@@ -62,6 +62,7 @@ const LENIENT: [(&str, bool); 65] = [
     ("active eq true", true),
     (r#"active eq "True""#, true),
     ("active eq False", false),
+    ("active eq TRUE", true),
     ("active ne true", false),
     ("title pr", false),
     ("nickName pr", false),
@@ -169,6 +170,7 @@ fn the_strict_profile_takes_the_grammar_at_its_word() {
         "userName eq jyoung",
         "active eq \"True\"",
         "active eq True",
+        "active eq TRUE",
         "badge eq \"9\"",
         "userName eq 9",
         "manager eq \"m1\"",

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::notes::{NoteKind, Notes};
 use super::value::{MAX_ENTRIES, Reader, too_long, twice};
 use super::{Context, Current, edit_home};
+use crate::scim::path::{Path, PathError};
 use crate::scim::schema::{Attribute, Found, Mutability, Schema};
-use crate::scim::{Document, ResourceKind, ScimError};
+use crate::scim::{Document, ResourceKind, ScimError, patch};
 
 /// What a body says, before the last look.
 pub(super) struct Read {
@@ -28,6 +29,7 @@ pub(super) fn read(body: Value, context: &Context<'_>, current: Option<Current<'
         members: None,
         assigned: Vec::new(),
         nulls: Vec::new(),
+        selected: Vec::new(),
         reader: Reader { profile: context.profile, notes: &mut notes },
     };
     not_too_many(&body)?;
@@ -36,7 +38,8 @@ pub(super) fn read(body: Value, context: &Context<'_>, current: Option<Current<'
         reading.member(&key, value)?;
     }
     reading.retain();
-    let Reading { document, members, .. } = reading;
+    let Reading { mut document, members, selected, .. } = reading;
+    patch::add_selected(&mut document, selected, context.profile, &mut notes)?;
     Ok(Read { document, members, notes })
 }
 
@@ -49,6 +52,8 @@ struct Reading<'a, 'n> {
     assigned: Vec<(Option<&'a str>, String, Option<&'a str>)>,
     /// What was said to be null.
     nulls: Vec<String>,
+    /// What was said of entries of a list, to be added when the lists are there.
+    selected: Vec<(Path<'a>, Value)>,
     reader: Reader<'n>,
 }
 
@@ -87,9 +92,30 @@ impl<'a> Reading<'a, '_> {
                 }
                 self.assign(extension, name, definition, sub, value)
             }
+            None if lenient && key.contains('[') => self.select(key, value),
             None if lenient && self.context.schema.is_stem(key) => self.stem(key, value),
             Some(Found::Attribute { .. }) | None => self.reader.unknown(key),
         }
+    }
+
+    /// Entra's `emails[type eq "work"].value` where a mapping's target was taken for a member's name: PATCH knows it too.
+    fn select(&mut self, key: &str, value: Value) -> Result<(), ScimError> {
+        match Path::parse(key, self.context.schema, self.context.profile) {
+            Ok(Path::Attribute(target)) if target.definition.mutability == Mutability::ReadOnly => self.read_only(&target.name),
+            Ok(Path::Attribute(target)) if self.is_members(target.extension.map(|schema| &*schema.id), &target.name) => {
+                self.reader.unknown(key)
+            }
+            Ok(Path::Schema(_)) | Err(PathError::Unknown) => self.reader.unknown(key),
+            Ok(path) => {
+                self.selected.extend((!value.is_null()).then_some((path, value)));
+                Ok(())
+            }
+            Err(PathError::Refused(error)) => Err(error),
+        }
+    }
+
+    fn is_members(&self, urn: Option<&str>, name: &str) -> bool {
+        urn.is_none() && name == "members" && self.context.schema.kind() == ResourceKind::Group
     }
 
     /// A provider takes what stands behind the last colon for an attribute, also where it belongs to the schema's URN.
@@ -152,13 +178,13 @@ impl<'a> Reading<'a, '_> {
             (other.0, other.2) == (said.0, said.2) && other.1.eq_ignore_ascii_case(&said.1)
         };
         if self.assigned.iter().any(same) {
-            return Err(twice(name));
+            return Err(twice(&urn.map_or_else(|| name.to_owned(), |urn| format!("{urn}:{name}"))));
         }
         self.assigned.push(said);
         if value.is_null() {
             self.nulls.push(name.to_owned());
         }
-        if urn.is_none() && name == "members" && self.context.schema.kind() == ResourceKind::Group {
+        if self.is_members(urn, name) {
             self.members = Some(value);
             return Ok(());
         }

@@ -4,6 +4,7 @@
 mod body;
 mod members;
 mod notes;
+mod room;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -122,7 +123,22 @@ pub(super) fn finish_user(
         }
     }
     keep_unseen(stored, &mut document);
-    Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active, document, notes })
+    match (room::check(&document, stored), stored) {
+        (Ok(()), _) => {
+            Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active, document, notes })
+        }
+        (Err(_), Some(stored)) if !active && truth(&stored.seen, "active") == Some(true) => switched_off(stored, notes),
+        (Err(full), _) => Err(full),
+    }
+}
+
+/// A person is out whatever else the request wants: the record is as it was, but inactive.
+fn switched_off(stored: &Stored, mut notes: Notes) -> Result<User, ScimError> {
+    let mut document = stored.whole();
+    document.insert("active".to_owned(), false.into());
+    notes.add(NoteKind::NoRoom, "active");
+    let (user_name, external_id) = (required_name(&document, "userName")?, optional_name(&document, "externalId")?);
+    Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active: false, document, notes })
 }
 
 /// The last look at a group before it is stored, after a POST, PUT or PATCH.
@@ -141,6 +157,7 @@ pub(super) fn finish_group(
     let display_name = required_name(&document, "displayName")?;
     let external_id = optional_name(&document, "externalId")?;
     keep_unseen(stored, &mut document);
+    room::check(&document, stored)?;
     Ok(Group { display_name, external_id, document, members: None, notes })
 }
 

@@ -30,8 +30,12 @@ pub enum NoteKind {
     NoMatch,
     /// The attribute was sent without its extension's URN.
     Unqualified,
+    /// The value of a text was a number.
+    NumberAsText,
     /// A rule of the workspace was not applied, since the person has no access.
     RuleWaived,
+    /// The record had no room for what came with the end of the person's access.
+    NoRoom,
 }
 
 impl NoteKind {
@@ -48,7 +52,9 @@ impl NoteKind {
             Self::Retained => "retained",
             Self::NoMatch => "no_match",
             Self::Unqualified => "unqualified",
+            Self::NumberAsText => "number_as_text",
             Self::RuleWaived => "rule_waived",
+            Self::NoRoom => "no_room",
         }
     }
 }
@@ -75,7 +81,9 @@ impl fmt::Display for Note {
             NoteKind::Retained => write!(f, "{name} was kept: a replacement that leaves it out does not remove it"),
             NoteKind::NoMatch => write!(f, "{name} selected nothing: there was nothing to remove"),
             NoteKind::Unqualified => write!(f, "{name} was taken for an extension's attribute: the mapping lacks its URN"),
+            NoteKind::NumberAsText => write!(f, "{name} came as a number and was kept as its text"),
             NoteKind::RuleWaived => write!(f, "the rule on {name} was not applied: the person is inactive"),
+            NoteKind::NoRoom => write!(f, "of this request only {name} was taken over: the record would have become too large"),
         }
     }
 }

@@ -41,7 +41,7 @@ fn entra_creates_a_user_with_nulls_a_mistyped_urn_and_a_manager_as_text() {
         "meta": {"resourceType": "User"},
         "name": {"formatted": "givenName familyName", "familyName": "familyName", "givenName": "givenName"},
         "roles": [],
-        ENTERPRISE_USER: {"department": null, "manager": "123456"},
+        ENTERPRISE_USER: {"costCenter": null, "manager": "123456"},
         FOLDERS: {"folders": ["Blue"]},
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0User": {"department": "x"},
     }))
@@ -55,11 +55,11 @@ fn entra_creates_a_user_with_nulls_a_mistyped_urn_and_a_manager_as_text() {
             "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef", "userName": "Test_User_00AA", "active": true, "displayName": "Lee",
             "emails": [{"primary": true, "type": "work", "value": "x@testuser.com"}],
             "name": {"formatted": "givenName familyName", "familyName": "familyName", "givenName": "givenName"},
-            ENTERPRISE_USER: {"manager": {"value": "123456"}},
+            ENTERPRISE_USER: {"manager": {"value": "123456"}, "department": "x"},
             FOLDERS: {"folders": ["Blue"]},
         })
     );
-    assert_eq!(remarks(&user.notes), [(NoteKind::UnknownSchema, "urn:ietf:params:scim:schemas:extension:enterprise:2.0User")]);
+    assert_eq!(remarks(&user.notes), []);
 }
 
 #[test]
@@ -342,6 +342,59 @@ fn a_group_that_does_not_speak_of_members_keeps_them() {
     let many: Vec<Value> = (0..10_001).map(|at| json!({"value": at.to_string()})).collect();
     assert!(matches!(post_group(json!({"displayName": "x", "members": many})), Err(ScimError::TooLarge(_))));
     assert!(matches!(post_group(json!({"externalId": "x"})), Err(ScimError::InvalidValue(_))), "a group has a name");
+}
+
+#[test]
+fn a_number_is_the_text_that_it_is_written_as_but_for_the_user_name() {
+    let body = json!({"schemas": [USER], "userName": "x", "externalId": 55, "phoneNumbers": [{"value": 12345}],
+        ENTERPRISE_USER: {"employeeNumber": 701_984}});
+
+    let user = post(body.clone()).unwrap();
+
+    assert_eq!(user.external_id.as_deref(), Some("55"));
+    assert_eq!(user.document["phoneNumbers"], json!([{"value": "12345"}]));
+    assert_eq!(user.document[ENTERPRISE_USER], json!({"employeeNumber": "701984"}));
+    let names = ["externalId", "phoneNumbers.value", "employeeNumber"];
+    assert_eq!(remarks(&user.notes), names.map(|name| (NoteKind::NumberAsText, name)));
+    assert_eq!(strict_post(body), Err(ScimError::InvalidValue("externalId must be text".into())));
+}
+
+#[test]
+fn a_name_with_a_filter_means_in_a_body_what_it_means_in_a_patch() {
+    let user = post(json!({
+        "userName": "x", "emails[type eq \"work\"].value": "w@x.example", "emails": [{"type": "home", "value": "h@x.example"}],
+        "emails[type eq \"home\"].primary": true, "phoneNumbers[type eq \"work\"].value": null, "shoes[type eq \"left\"].size": 7,
+    }))
+    .unwrap();
+
+    assert_eq!(
+        user.document["emails"],
+        json!([{"type": "home", "value": "h@x.example", "primary": true}, {"value": "w@x.example", "type": "work"}])
+    );
+    assert_eq!(user.document.get("phoneNumbers"), None);
+    assert_eq!(remarks(&user.notes), [(NoteKind::UnknownAttribute, "shoes[type eq \"left\"].size")]);
+    assert!(matches!(post(json!({"userName": "x", "emails[type": "w"})), Err(ScimError::InvalidPath(_))));
+    let group = post_group(json!({"displayName": "x", "members[value eq \"u1\"].display": "y"})).unwrap();
+    assert_eq!((group.members, group.document.get("members")), (None, None));
+}
+
+#[test]
+fn what_is_given_twice_is_named_with_its_urn() {
+    let key = format!("{FOLDERS}:folders");
+    let body = json!({"userName": "x", FOLDERS: {"folders": ["a"]}, key.clone(): ["b"]});
+
+    assert_eq!(post(body), Err(ScimError::InvalidSyntax(format!("{key} is given twice"))));
+}
+
+#[test]
+fn what_stands_beside_a_role_in_a_text_counts() {
+    let packed = "{\"value\":\"Admin\",\"displayName\":\"Inside\",\"type\":\"WindowsAzureActiveDirectoryRole\"}";
+    for outside in ["display", "displayName", "DISPLAY"] {
+        let user = post(json!({"userName": "x", "roles": [{"value": packed, outside: "Outside"}]})).unwrap();
+
+        let role = json!({"value": "Admin", "display": "Outside", "type": "WindowsAzureActiveDirectoryRole"});
+        assert_eq!(user.document["roles"], json!([role]), "{outside}");
+    }
 }
 
 fn ruled(rules: Value, body: Value, before: Option<&Document>) -> Result<User, ScimError> {

@@ -149,7 +149,7 @@ impl Reader<'_> {
         }
         match definition.kind {
             AttributeType::String | AttributeType::Reference => {
-                value.is_string().then_some(value).ok_or_else(|| wrong(name, "text"))
+                self.text(name, value).map(Value::String).ok_or_else(|| wrong(name, "text"))
             }
             AttributeType::Boolean => self.truth(&value).map(Value::Bool).ok_or_else(|| wrong(name, "true or false")),
             AttributeType::Integer => self.number(value).filter(is_whole).ok_or_else(|| wrong(name, "a whole number")),
@@ -159,6 +159,18 @@ impl Reader<'_> {
             AttributeType::Complex => Err(wrong(name, "an object")),
         }
         .map(Some)
+    }
+
+    /// A personnel number is a number to whoever maps it. A user name is never guessed: it is what one signs in by.
+    fn text(&mut self, name: &str, value: Value) -> Option<String> {
+        match value {
+            Value::String(text) => Some(text),
+            Value::Number(number) if self.profile.is_lenient() && name != "userName" => {
+                self.notes.add(NoteKind::NumberAsText, name);
+                Some(number.to_string())
+            }
+            Value::Number(_) | Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
     }
 
     fn truth(&self, value: &Value) -> Option<bool> {
@@ -230,8 +242,19 @@ fn unpacked_role(members: Map<String, Value>) -> Map<String, Value> {
     let mut unpacked = members;
     unpacked.retain(|key, _| !key.eq_ignore_ascii_case("value"));
     let known = role.into_iter().filter(|(key, _)| ["value", "displayName", "display", "type"].contains(&key.as_str()));
-    unpacked.extend(known);
+    for (key, inner) in known {
+        // What stands beside the text was written by itself, and counts.
+        if !unpacked.keys().any(|outer| role_part(outer) == role_part(&key)) {
+            unpacked.insert(key, inner);
+        }
+    }
     unpacked
+}
+
+/// A part of a role by whichever of its names.
+fn role_part(key: &str) -> String {
+    let key = key.to_ascii_lowercase();
+    if key == "displayname" { "display".to_owned() } else { key }
 }
 
 /// Entra sends the entries of any multi-valued attribute as objects with a `value`, those of plain text too.

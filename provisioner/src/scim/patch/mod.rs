@@ -22,9 +22,10 @@ use super::normalise::{self, Context, Current, Group, Notes, Reader, User};
 use super::path::Path;
 use super::stored::Stored;
 use super::text::for_log;
-use super::{Profile, ScimError};
+use super::{Document, Profile, ScimError};
 use apply::Editor;
 use budget::Budget;
+use steps::Step;
 
 /// The schema of a PATCH body.
 pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -128,6 +129,21 @@ impl PatchRequest {
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
+}
+
+/// Adds what the body of a POST or PUT has under paths with a filter, as an operation without a path would.
+pub(super) fn add_selected(
+    document: &mut Document,
+    selected: Vec<(Path<'_>, Value)>,
+    profile: Profile,
+    notes: &mut Notes,
+) -> Result<(), ScimError> {
+    let mut budget = Budget::new();
+    for (path, value) in selected {
+        let reader = Reader { profile, notes };
+        Editor { document, reader, budget: &mut budget }.apply(Step { op: Op::Add, path, value: Some(value) })?;
+    }
+    Ok(())
 }
 
 /// Applies a PATCH to a user, or says why none of it is applied.

@@ -255,7 +255,7 @@ mod tests {
             ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:cost.centre", Some(" cost.centre")),
             ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:", None),
             ("urn:ietf:params:scim:schemas:extension:2.0:Metadata:cost centre", None),
-            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User:department", None),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User:department", Some("EnterpriseUser department")),
             ("userName.value", None),
             ("emails.", None),
             ("", None),
@@ -264,6 +264,21 @@ mod tests {
         ];
         for (path, expected) in table {
             assert_eq!(found(path, Profile::Lenient).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_older_urn_is_understood_by_the_lenient_profile_alone() {
+        let table = [
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User", ENTERPRISE_USER),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0User:department", "EnterpriseUser department"),
+            ("URN:scim:schemas:extension:enterprise:1.0:department", "EnterpriseUser department"),
+            ("urn:scim:schemas:core:1.0", USER),
+            ("urn:scim:schemas:core:1.0:userName", "userName"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(found(path, Profile::Lenient).as_deref(), Some(expected), "{path}");
+            assert_eq!(found(path, Profile::Strict), None, "{path}");
         }
     }
 

@@ -7,6 +7,7 @@ mod build;
 mod builtin;
 mod extension;
 mod lookup;
+mod nearest;
 
 pub use extension::SchemaError;
 pub use lookup::Found;

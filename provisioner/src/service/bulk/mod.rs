@@ -25,7 +25,7 @@ use super::{
 };
 use crate::scim::{
     ScimError,
-    bulk::{BulkRequest, Call, MAX_OPERATIONS, Outcome, response},
+    bulk::{BulkOperation, BulkRequest, Call, MAX_OPERATIONS, Outcome, response},
     discovery::BulkLimits,
 };
 
@@ -83,15 +83,16 @@ impl Operations {
                 false
             }
         };
-        let tell = |deed: Deed| if is_settled || !deed.waits { deed.outcome } else { Outcome::Failed(LATE) };
-        let outcomes: Vec<_> = deeds.into_iter().map(|deed| deed.map(tell)).collect();
+        let tell = |deed: Deed| if is_settled || !deed.waits { deed.outcome } else { deed.outcome.into_failure(LATE) };
+        let told = request.operations.iter().zip(deeds);
+        let outcomes: Vec<_> = told.map(|(operation, deed)| Some(self.located(operation, tell(deed?)))).collect();
         response(&request.operations, &outcomes)
     }
 
     /// Records the operations that never came to be carried out.
     async fn record_unheard(&self, request: &BulkRequest, deeds: &[Option<Deed>]) {
         for (operation, deed) in request.operations.iter().zip(deeds) {
-            if let Some(Deed { outcome: Outcome::Failed(error), .. }) = deed
+            if let Some(Deed { outcome: Outcome::Failed { error, .. }, .. }) = deed
                 && (operation.call.is_err() || matches!(error, ScimError::Unresolved(_)))
             {
                 self.service.refuse(&self.caller, &Method::POST, None, error.clone()).await;
@@ -100,14 +101,28 @@ impl Operations {
     }
 
     /// The path below the base URL, which some clients repeat. Parameters behind it say what to show, and nothing is shown.
-    fn path<'c>(&self, call: &'c Call) -> &'c str {
+    fn path<'p>(&self, path: &'p str) -> &'p str {
         let base_url = self.service.base_url(&self.caller.workspace.id);
-        let path = call.path.strip_prefix(&base_url).unwrap_or(&call.path);
+        let path = path.strip_prefix(&base_url).unwrap_or(path);
         path.split(['?', '#']).next().unwrap_or_default()
     }
 
+    fn location(&self, path: &str) -> String {
+        format!("{}/{}", self.service.base_url(&self.caller.workspace.id), self.path(path).trim_matches('/'))
+    }
+
+    /// What failed before it was sent anywhere failed where it was to be sent.
+    fn located(&self, operation: &BulkOperation, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed { error, location: None } => {
+                Outcome::Failed { error, location: operation.path.as_deref().map(|path| self.location(path)) }
+            }
+            Outcome::Done { .. } | Outcome::Failed { .. } => outcome,
+        }
+    }
+
     async fn perform(&self, call: Call, id: Option<String>) -> Result<Outcome, ScimError> {
-        let path = self.path(&call);
+        let path = self.path(&call.path);
         let named = Target::parse(path, self.caller.policy.profile());
         let target = match within_bulk(named, &call.method) {
             Ok(target) => target,
@@ -123,9 +138,8 @@ impl Operations {
             wanted: Preconditions::of_version(call.version.clone()),
             id,
         };
-        let location = format!("{}/{}", self.service.base_url(&self.caller.workspace.id), path.trim_matches('/'));
         match self.service.perform(&self.caller, operation, Ok(call.data.clone())).await {
-            Ok(answer) => Ok(answer.into_outcome(location)),
+            Ok(answer) => Ok(answer.into_outcome(self.location(&call.path))),
             Err(failure) => Err(failure.tell(&self.request_id)),
         }
     }
@@ -149,7 +163,8 @@ fn within_bulk<'p>(named: Option<Target<'p>>, method: &Method) -> Result<Target<
 
 impl Directory for Operations {
     async fn carry_out(&self, call: Call, id: Option<String>) -> Deed {
-        let outcome = self.perform(call, id).await.unwrap_or_else(Outcome::Failed);
+        let location = Some(self.location(&call.path));
+        let outcome = self.perform(call, id).await.unwrap_or_else(|error| Outcome::Failed { error, location });
         Deed::new(outcome, self.service.barrier.take_put_off())
     }
 }

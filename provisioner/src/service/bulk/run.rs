@@ -40,11 +40,11 @@ impl Deed {
     }
 
     fn failed(error: ScimError) -> Self {
-        Self::new(Outcome::Failed(error), Settlement::default())
+        Self::new(Outcome::failed(error), Settlement::default())
     }
 
     fn is_error(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed(_))
+        matches!(self.outcome, Outcome::Failed { .. })
     }
 }
 
@@ -117,7 +117,7 @@ impl<'d, D: Directory> Run<'d, D> {
             let undone = timeout_at(self.until, self.directory.carry_out(delete, None)).await;
             let mut deed = undone.unwrap_or_else(|_late| Deed::failed(LATE));
             if !deed.is_error() {
-                deed.outcome = Outcome::Failed(unresolved(operation.bulk_id.as_deref().unwrap_or_default()));
+                deed.outcome = Outcome::failed(unresolved(operation.bulk_id.as_deref().unwrap_or_default()));
             }
             if let Some(Some(made)) = self.deeds.get_mut(*at) {
                 made.outcome = deed.outcome;

@@ -20,7 +20,7 @@ impl Directory for Obedient {
         let name = call.data["userName"].as_str().or(call.data["displayName"].as_str()).unwrap_or_default().to_owned();
         self.asked.lock().unwrap().push(format!("{} {name}", call.method));
         match name.as_str() {
-            "taken" => Deed::new(Outcome::Failed(ScimError::Uniqueness("userName".into())), Settlement::default()),
+            "taken" => Deed::new(Outcome::failed(ScimError::Uniqueness("userName".into())), Settlement::default()),
             "never" => std::future::pending().await,
             _ => {
                 let location = id.map(|_| call.data.to_string());
@@ -55,7 +55,7 @@ fn group(name: &str, members: &[&str]) -> Value {
 fn statuses(outcomes: &[Option<Outcome>]) -> Vec<u16> {
     let status = |outcome: &Outcome| match outcome {
         Outcome::Done { status, .. } => status.as_u16(),
-        Outcome::Failed(error) => error.parts().0.as_u16(),
+        Outcome::Failed { error, .. } => error.parts().0.as_u16(),
     };
     outcomes.iter().map(|outcome| outcome.as_ref().map_or(0, status)).collect()
 }
@@ -120,5 +120,5 @@ async fn when_the_time_is_over_what_is_done_is_told_and_the_rest_can_be_asked_ag
 
     assert_eq!(asked, ["POST ada", "POST never"]);
     assert_eq!(statuses(&outcomes), [200, 503, 503]);
-    assert_eq!(outcomes[2], Some(Outcome::Failed(LATE)));
+    assert_eq!(outcomes[2], Some(Outcome::failed(LATE)));
 }

@@ -153,11 +153,11 @@ pub(super) fn may_carry_credential(headers: &HeaderMap) -> bool {
 /// Whether the identity provider of a workspace may provision, by plan and switches; if not, why.
 pub(crate) fn may_provision(workspace: &Workspace) -> Result<(), &'static str> {
     if workspace.state == WorkspaceState::Suspended {
-        Err("this workspace is suspended: ask the operator")
+        Err("this workspace is suspended: ask its operator")
     } else if workspace.plan == Plan::Free {
-        Err("SCIM provisioning is part of the enterprise plan")
+        Err("SCIM is part of the enterprise plan: ask its operator to change the workspace's plan (`workspace set`)")
     } else if !workspace.scim_enabled {
-        Err("SCIM provisioning is switched off for this workspace: enable it under User Provisioning")
+        Err("SCIM is switched off for this workspace: ask its operator to enable it (`scim enable`)")
     } else {
         Ok(())
     }

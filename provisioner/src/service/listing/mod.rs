@@ -44,12 +44,19 @@ pub(super) trait Source: Sync {
     fn id(record: &Self::Record) -> Self::Id;
     /// What the store can look up of an equality.
     fn index(attribute: &AttributeRef, text: &str) -> Option<Self::Match>;
-    /// The records that a look-up names, in the order of ids.
-    fn matching(&self, by: &Self::Match) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    /// The records that a look-up names, of those behind `after` in the order of ids.
+    fn matching(
+        &self,
+        by: &Self::Match,
+        after: Option<&Self::Id>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// The records behind `after` in the order of ids.
     fn after(&self, after: Option<&Self::Id>, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// The records of a page in the order of ids.
     fn page(&self, offset: u64, limit: u32) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
+    /// Those of these that there are, in the order of ids.
+    fn named(&self, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// How many there are.
     fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// The whole resources, one for each record, with their rows or without.
@@ -170,20 +177,16 @@ impl<'p, S: Source> Scan<'p, S> {
         Self { part, last, is_over: false }
     }
 
-    /// The next stretch, or `None` where there is nothing more. What an index finds is one stretch.
+    /// The next stretch, or `None` where there is nothing more.
     async fn next(&mut self, limit: u32) -> Result<Option<Vec<S::Record>>, Failure> {
         if self.is_over {
             return Ok(None);
         }
-        let records: Vec<_> = if let Some(by) = self.part.indexed() {
-            self.is_over = true;
-            let found = self.part.source.matching(&by).await?;
-            found.into_iter().filter(|record| self.last.as_ref().is_none_or(|last| S::id(record) > *last)).collect()
-        } else {
-            let read = self.part.source.after(self.last.as_ref(), limit).await?;
-            self.is_over = u32::try_from(read.len()).is_ok_and(|count| count < limit);
-            read
+        let records = match self.part.indexed() {
+            Some(by) => self.part.source.matching(&by, self.last.as_ref(), limit).await?,
+            None => self.part.source.after(self.last.as_ref(), limit).await?,
         };
+        self.is_over = u32::try_from(records.len()).is_ok_and(|count| count < limit);
         self.last = records.last().map(S::id).or_else(|| self.last.take());
         Ok(Some(records))
     }

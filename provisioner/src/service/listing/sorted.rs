@@ -1,9 +1,8 @@
 //! Lists in an order (RFC 7644, section 3.4.2.3). There is no index for it, so all that satisfies the filter is looked at; what is kept
-//! meanwhile is the page and what comes before it, by a walk the page alone.
+//! meanwhile is what the page and all before it are ordered by, by a walk the page alone; the page's resources are read once it is known.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashMap};
 
-use lockstep_shared::model::{group::Group, user::User};
 use serde_json::Value;
 
 use super::{Listing, Part, STRETCH, Scan, Source};
@@ -20,18 +19,11 @@ use crate::{
 /// The most resources that are put in order for one answer.
 const SORTED_AT_MOST: u64 = 100_000;
 
-/// A record of either type.
-enum Record {
-    User(User),
-    Group(Group),
-}
-
-/// A record, and what it is ordered by: those that compare alike stand in the order of their creation, users before groups.
+/// Whom a record is of, and what it is ordered by: those that compare alike stand in the order of their creation, users before groups.
 struct Entry {
     key: Option<SortKey>,
     kind: ResourceKind,
     id: String,
-    record: Record,
 }
 
 impl Entry {
@@ -112,49 +104,51 @@ impl Listing<'_> {
     async fn top<'s>(&self, sort: &'s Sort, behind: Option<Place>, keep: usize) -> Result<Top<'s>, Failure> {
         let mut top = Top { sort, behind, keep, kept: Vec::new(), seen: 0 };
         if let Some(users) = &self.users {
-            users.each(&mut top, Record::User).await?;
+            users.each(&mut top).await?;
         }
         if let Some(groups) = &self.groups {
-            groups.each(&mut top, Record::Group).await?;
+            groups.each(&mut top).await?;
         }
         top.order();
         Ok(top)
     }
 
+    /// The resources of a page. One that was deleted since it was looked at is not among them.
     async fn show(&self, page: Vec<Entry>) -> Result<Vec<Value>, Failure> {
-        let kinds: Vec<ResourceKind> = page.iter().map(|entry| entry.kind).collect();
-        let (mut users, mut groups) = (Vec::new(), Vec::new());
-        for entry in page {
-            match entry.record {
-                Record::User(user) => users.push(user),
-                Record::Group(group) => groups.push(group),
-            }
-        }
+        let of = |kind| page.iter().filter(move |entry| entry.kind == kind).map(|entry| entry.id.as_str());
         let mut users = match &self.users {
-            Some(part) => part.shown(&users).await?.into_iter(),
-            None => Vec::new().into_iter(),
+            Some(part) => part.named(of(ResourceKind::User)).await?,
+            None => HashMap::new(),
         };
         let mut groups = match &self.groups {
-            Some(part) => part.shown(&groups).await?.into_iter(),
-            None => Vec::new().into_iter(),
+            Some(part) => part.named(of(ResourceKind::Group)).await?,
+            None => HashMap::new(),
         };
-        let next = |kind| match kind {
-            ResourceKind::User => users.next(),
-            ResourceKind::Group => groups.next(),
+        let next = |entry: &Entry| match entry.kind {
+            ResourceKind::User => users.remove(&entry.id),
+            ResourceKind::Group => groups.remove(&entry.id),
         };
-        Ok(kinds.into_iter().filter_map(next).collect())
+        Ok(page.iter().filter_map(next).collect())
     }
 }
 
 impl<S: Source> Part<S> {
-    async fn each(&self, top: &mut Top<'_>, wrap: fn(S::Record) -> Record) -> Result<(), Failure> {
+    async fn each(&self, top: &mut Top<'_>) -> Result<(), Failure> {
         let mut scan = Scan::behind(self, None);
         while let Some(records) = scan.next(STRETCH).await? {
             for (record, resource) in self.judged(records).await? {
                 let (key, id) = (top.sort.key(&resource), S::id(&record).to_string());
-                top.show(Entry { key, kind: S::KIND, id, record: wrap(record) })?;
+                top.show(Entry { key, kind: S::KIND, id })?;
             }
         }
         Ok(())
+    }
+
+    /// The resources with these ids, as they are answered.
+    async fn named(&self, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Value>, Failure> {
+        let ids: Vec<S::Id> = ids.filter_map(|id| id.parse().ok()).collect();
+        let records = self.source.named(&ids).await?;
+        let names: Vec<String> = records.iter().map(|record| S::id(record).to_string()).collect();
+        Ok(names.into_iter().zip(self.shown(&records).await?).collect())
     }
 }

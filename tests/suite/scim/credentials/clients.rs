@@ -61,6 +61,16 @@ on_each_database! {
         assert_eq!(company.command(&["token", "list", &company.id]).await["tokens"].as_array().unwrap().len(), 1);
     }
 
+    async fn whoever_knows_a_clients_name_alone_does_not_make_it_wait(company: &Company) {
+        let client = Client::add(company, &[]).await;
+        let wrong = Client { secret: Client::add(company, &[]).await.secret, id: client.id.clone(), added: Value::Null };
+
+        let guesses = futures_util::future::join_all((0..150).map(|_| wrong.by_post(company))).await;
+
+        assert!(guesses.iter().any(|guess| guess.status == 429), "one who guesses is made to wait");
+        granted(&client.by_post(company).await);
+    }
+
     async fn what_a_client_does_is_done_in_its_name(company: &Company) {
         let client = Client::add(company, &[]).await;
         let token = granted(&client.by_post(company).await);
