@@ -101,7 +101,7 @@ async fn write(journal: &Journal, store: &Store, batch: &mut Vec<Item>, closing:
 /// so it is the entry. If that does not get in either, it is the database, and what is left stays.
 pub(super) async fn one_by_one(journal: &Journal, store: &Store, batch: &mut Vec<Item>) {
     let mut left = std::mem::take(batch).into_iter();
-    while let Some(item) = left.next() {
+    for item in left.by_ref() {
         let Err(error) = attempt(store, std::slice::from_ref(&item)).await else { continue };
         let lost = match &item {
             Item::Certain(entry) => Item::Certain(journal.of_loss(entry.workspace.clone(), 1, Loss::Refused)),

@@ -73,7 +73,7 @@ pub(super) async fn run(command: GuardCommand, context: &Context) -> Result<Outp
 }
 
 fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context) -> Output {
-    let Guard { is_on, limits, released_until, departed, held } = guard;
+    let Guard { is_on: _, limits, released_until, departed, held } = guard;
     let held_in_words = held.map_or_else(String::new, |held| format!("{} requests, the last at {}", held.requests, held.at));
     let is_holding = holds(guard);
     Output::of(describe(workspace, guard))

@@ -56,7 +56,8 @@ impl<'s> Path<'s> {
         }
         let (head, filter, rest) = cut(text)?;
         if !head.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:$".contains(c)) || head.is_empty() {
-            return Err(malformed(&format!("{:?} is not a path", for_log(text))).into());
+            let text = for_log(text);
+            return Err(malformed(&format!("{text:?} is not a path: the name cannot be a SCIM attribute name")).into());
         }
         match schema.find(head, profile).ok_or(PathError::Unknown)? {
             Found::Schema(schema) if filter.is_none() => Ok(Self::Schema(schema)),

@@ -23,7 +23,7 @@ on_each_engine! {
 
         assert_eq!(db.store.user(&db.acme, &babs.id).await.unwrap().as_ref(), Some(&babs));
         let by = UserMatch::Email("BABS@acme.com".into());
-        assert_eq!(db.store.users_matching(&db.acme, &by).await.unwrap(), [babs.clone()]);
+        assert_eq!(db.store.users_matching(&db.acme, &by).await.unwrap(), std::slice::from_ref(&babs));
         let trail = db.store.audit_trail(&db.acme, Some(babs.id.as_str()), 10).await.unwrap();
         assert_eq!(trail.iter().map(|record| (record.action.as_str(), &record.actor)).collect::<Vec<_>>(), [("user.created", &idp())]);
         assert_eq!(trail[0].detail, json!({ "external_id": "external-babs", "active": true, "origin": "provisioned" }));

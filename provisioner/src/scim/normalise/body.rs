@@ -146,7 +146,7 @@ impl<'a> Reading<'a, '_> {
                 Some(Found::Attribute { extension, definition, name, sub }) => {
                     self.assign(extension, name, definition, sub, value)?;
                 }
-                Some(Found::Schema(_)) | None => self.reader.unknown(&qualified)?,
+                Some(Found::Schema(_)) | None => self.reader.unknown_in(schema, &qualified)?,
             }
         }
         Ok(())

@@ -30,6 +30,8 @@ pub enum NoteKind {
     NoMatch,
     /// The attribute was sent without its extension's URN.
     Unqualified,
+    /// A free-form extension was sent a name that none can be.
+    NoName,
     /// The value of a text was a number.
     NumberAsText,
     /// A rule of the workspace was not applied, since the person has no access.
@@ -52,6 +54,7 @@ impl NoteKind {
             Self::Retained => "retained",
             Self::NoMatch => "no_match",
             Self::Unqualified => "unqualified",
+            Self::NoName => "no_name",
             Self::NumberAsText => "number_as_text",
             Self::RuleWaived => "rule_waived",
             Self::NoRoom => "no_room",
@@ -81,6 +84,7 @@ impl fmt::Display for Note {
             NoteKind::Retained => write!(f, "{name} was kept: a replacement that leaves it out does not remove it"),
             NoteKind::NoMatch => write!(f, "{name} selected nothing: there was nothing to remove"),
             NoteKind::Unqualified => write!(f, "{name} was taken for an extension's attribute: the mapping lacks its URN"),
+            NoteKind::NoName => write!(f, "{name} was ignored: the name cannot be a SCIM attribute name"),
             NoteKind::NumberAsText => write!(f, "{name} came as a number and was kept as its text"),
             NoteKind::RuleWaived => write!(f, "the rule on {name} was not applied: the person is inactive"),
             NoteKind::NoRoom => write!(f, "of this request only {name} was taken over: the record would have become too large"),

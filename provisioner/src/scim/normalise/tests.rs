@@ -397,6 +397,19 @@ fn what_stands_beside_a_role_in_a_text_counts() {
     }
 }
 
+#[test]
+fn a_name_that_cannot_be_one_is_told_so() {
+    let keys = ["with space", "Über", "a[b]"];
+    let metadata = Value::Object(keys.iter().map(|key| ((*key).to_owned(), json!("v"))).collect());
+
+    let user = post(json!({"userName": "x", METADATA: metadata})).unwrap();
+
+    let texts: Vec<String> = user.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), keys.len());
+    assert!(texts.iter().all(|text| text.ends_with("was ignored: the name cannot be a SCIM attribute name")), "{texts:?}");
+    assert_eq!(user.document.get(METADATA), None);
+}
+
 fn ruled(rules: Value, body: Value, before: Option<&Document>) -> Result<User, ScimError> {
     let mut world = World::new(Profile::Lenient);
     world.rules = serde_json::from_value(rules).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::notes::{NoteKind, Notes};
 use crate::scim::filter::{boolean, instant};
-use crate::scim::schema::{Attribute, AttributeType, Mutability};
+use crate::scim::schema::{Attribute, AttributeType, Mutability, Schema};
 use crate::scim::text::for_log;
 use crate::scim::{Profile, ScimError, json};
 
@@ -187,6 +187,15 @@ impl Reader<'_> {
             Value::String(text) if self.profile.is_lenient() => text.trim().parse().ok().map(Value::Number),
             Value::String(_) | Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
+    }
+
+    /// Remarks on a name within an extension that the extension does not have, or refuses it.
+    pub(in crate::scim) fn unknown_in(&mut self, schema: &Schema, name: &str) -> Result<(), ScimError> {
+        if !schema.free_form || !self.profile.is_lenient() {
+            return self.unknown(name);
+        }
+        self.notes.add(NoteKind::NoName, name);
+        Ok(())
     }
 
     /// Remarks on a name that no schema has, or refuses it.

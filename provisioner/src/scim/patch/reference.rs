@@ -14,6 +14,8 @@ type Refused = &'static str;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
+    /// Text that no number stands for.
+    Name,
     Text,
     Truth,
     Parts(&'static [(&'static str, Kind)]),
@@ -40,7 +42,7 @@ const fn single(name: &'static str, kind: Kind) -> Definition {
 }
 
 const SCHEMA: [Definition; 10] = [
-    Definition { required: true, ..single("userName", Kind::Text) },
+    Definition { required: true, ..single("userName", Kind::Name) },
     Definition { required: true, ..single("active", Kind::Truth) },
     single("title", Kind::Text),
     single("nickName", Kind::Text),
@@ -83,7 +85,7 @@ struct Instruction {
 fn parts_of(kind: Kind) -> &'static [(&'static str, Kind)] {
     match kind {
         Kind::Parts(parts) => parts,
-        Kind::Text | Kind::Truth => &[],
+        Kind::Name | Kind::Text | Kind::Truth => &[],
     }
 }
 
@@ -109,7 +111,8 @@ fn read_one(kind: Kind, value: &Value) -> Result<Value, Refused> {
         }
         (_, Value::String(text)) if text.trim().is_empty() => Ok(Value::Null),
         (Kind::Parts(parts), Value::String(text)) if parts[0].0 == "value" => Ok(json!({ "value": text.trim() })),
-        (Kind::Text, Value::String(_)) | (Kind::Truth, Value::Bool(_)) => Ok(value.clone()),
+        (Kind::Text, Value::Number(number)) => Ok(number.to_string().into()),
+        (Kind::Name | Kind::Text, Value::String(_)) | (Kind::Truth, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Truth, Value::String(text)) if ["true", "True"].contains(&text.as_str()) => Ok(json!(true)),
         (Kind::Truth, Value::String(text)) if ["false", "False"].contains(&text.as_str()) => Ok(json!(false)),
         _ => Err("invalidValue"),
@@ -427,7 +430,7 @@ fn truth() -> impl Strategy<Value = Value> {
 fn value_for(kind: Kind) -> BoxedStrategy<Value> {
     let odd = prop_oneof![Just(Value::Null), Just(json!(7)), text(), Just(json!([])), Just(json!({})), Just(json!({"shoe": 1}))];
     let fitting = match kind {
-        Kind::Text => text().boxed(),
+        Kind::Name | Kind::Text => text().boxed(),
         Kind::Truth => truth().boxed(),
         Kind::Parts(parts) => {
             let parts: Vec<_> = parts
