@@ -213,6 +213,7 @@ on_each_engine! {
         not_yet(&mut answer, "one is awaited").await;
         let head = late.beats(&Head { seq: Seq(0), ..db.store.head().await.unwrap() }).await;
         assert!(head.seq >= settlement.through, "its first lease has the place");
+        not_yet(&mut answer, "the first is awaited still, and the rows are read again meanwhile").await;
         slow.acknowledges(&*waiter.bus, settlement.through).await;
         not_yet(&mut answer, "it serves, and has not said that it has applied it").await;
         late.beats(&head).await;

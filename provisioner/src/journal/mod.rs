@@ -172,9 +172,7 @@ impl Journal {
             Loss::Crowded => {
                 format!("{count} entries of this log were lost: the database could not keep up; the audit trail is whole")
             }
-            Loss::Refused => {
-                "an entry of this log was lost: the database did not take it; the audit trail is whole".to_owned()
-            }
+            Loss::Refused => "an entry of this log was lost: the database did not take it; the audit trail is whole".to_owned(),
         };
         Entry {
             id: EntryId::new(),

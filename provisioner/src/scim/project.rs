@@ -4,7 +4,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::schema::{Attribute, Found, Returned};
+use super::normalise::edit_home;
+use super::schema::{Attribute, ENTERPRISE_USER, Found, Returned};
 use super::stored::Stored;
 use super::{Document, Profile, ResourceKind, ResourceSchema};
 
@@ -51,7 +52,8 @@ pub fn assemble(
     envelope: &Envelope<'_>,
     rows: Option<(&str, Vec<Value>)>,
 ) -> Document {
-    let document = Stored::read(document, schema).seen;
+    let mut document = Stored::read(document, schema).seen;
+    edit_home(&mut document, Some(ENTERPRISE_USER), without_sent_reference);
     let mut schemas = vec![Value::from(schema.core().id.as_str())];
     let used = schema.extensions().iter().filter(|extension| document.contains_key(&extension.id));
     schemas.extend(used.map(|extension| Value::from(extension.id.as_str())));
@@ -74,6 +76,15 @@ pub fn assemble(
         }),
     );
     resource
+}
+
+/// Where the manager's `$ref` leads is the client's own word, which nobody has looked at.
+fn without_sent_reference(home: &mut Document) {
+    let Some(Value::Object(manager)) = home.get_mut("manager") else { return };
+    manager.shift_remove("$ref");
+    if manager.is_empty() {
+        home.shift_remove("manager");
+    }
 }
 
 fn instant(at: DateTime<Utc>) -> String {
@@ -289,7 +300,7 @@ fn is_by_default(definition: &Attribute, sub: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SchemaSet, schema::ENTERPRISE_USER};
+    use super::super::SchemaSet;
     use super::*;
 
     fn resource() -> Document {
@@ -332,6 +343,23 @@ mod tests {
                 _ => name.clone(),
             })
             .collect()
+    }
+
+    #[test]
+    fn where_a_manager_is_said_to_be_is_not_repeated() {
+        let set = SchemaSet::standard();
+        let envelope =
+            Envelope { id: "u1", created: DateTime::UNIX_EPOCH, last_modified: DateTime::UNIX_EPOCH, version: 1, base_url: "" };
+        let shown = |manager: Value| {
+            let document = json!({"userName": "jo", ENTERPRISE_USER: {"manager": manager}});
+            assemble(set.of(ResourceKind::User), document.as_object().unwrap(), &envelope, None)
+        };
+
+        let known = shown(json!({"value": "u2", "$ref": "https://elsewhere.example/u2"}));
+        let only = shown(json!({"$ref": "https://elsewhere.example/u2"}));
+
+        assert_eq!(known[ENTERPRISE_USER], json!({"manager": {"value": "u2"}}));
+        assert_eq!((only.get(ENTERPRISE_USER), &only["schemas"]), (None, &json!([crate::scim::schema::USER])));
     }
 
     #[test]

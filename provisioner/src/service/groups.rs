@@ -278,7 +278,12 @@ async fn all_members(store: &Store, workspace: &WorkspaceId, group: &GroupId) ->
 
 fn show_member(member: &Member, base_url: &str) -> Value {
     let (kind, endpoint) = if member.is_group { ("Group", "Groups") } else { ("User", "Users") };
-    let mut shown = json!({ "value": member.id, "$ref": format!("{base_url}/{endpoint}/{}", member.id), "type": kind });
+    // Of an id that names nobody it cannot be said where it leads, nor to what.
+    let mut shown = if member.is_pending {
+        json!({ "value": member.id })
+    } else {
+        json!({ "value": member.id, "$ref": format!("{base_url}/{endpoint}/{}", member.id), "type": kind })
+    };
     if let (Some(display), Some(shown)) = (&member.display, shown.as_object_mut()) {
         shown.insert("display".to_owned(), display.as_str().into());
     }
@@ -364,6 +369,17 @@ impl Source for Groups<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_who_is_nobody_yet_is_an_id_alone() {
+        let member = Member { id: "x1".into(), display: Some("Ada".into()), is_group: false, is_pending: true };
+
+        assert_eq!(show_member(&member, "https://x"), json!({ "value": "x1", "display": "Ada" }));
+        assert_eq!(
+            show_member(&Member { is_pending: false, ..member }, "https://x"),
+            json!({ "value": "x1", "$ref": "https://x/Users/x1", "type": "User", "display": "Ada" })
+        );
+    }
 
     #[test]
     fn a_page_of_groups_has_an_end_and_one_group_has_none() {

@@ -50,6 +50,8 @@ pub struct Member {
     pub display: Option<String>,
     /// Whether it is a group within the group.
     pub is_group: bool,
+    /// Whether the id names nobody yet.
+    pub is_pending: bool,
 }
 
 /// One step of a change of membership; steps are carried out in their order.

@@ -37,8 +37,10 @@ const INSERT: &str = "
         updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $7)";
 pub(super) const ONE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id = $2");
-pub(super) const BY_NAME: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND display_name_key = $2");
-pub(super) const BY_EXTERNAL_ID: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND external_id = $2");
+pub(super) const BY_NAME: &str =
+    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND display_name_key = $2");
+pub(super) const BY_EXTERNAL_ID: &str =
+    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND external_id = $2");
 pub(super) const BY_MEMBER: &str = concat!(
     "SELECT ",
     group_columns!(),
@@ -46,7 +48,8 @@ pub(super) const BY_MEMBER: &str = concat!(
         (SELECT group_id FROM group_members WHERE workspace_id = $1 AND member_id = $2 AND group_id > $3 ORDER BY group_id LIMIT $4)
     ORDER BY id"
 );
-pub(super) const AFTER: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const AFTER: &str =
+    concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
 /// How many a statement names; fewer are filled up with the last one.
@@ -54,7 +57,10 @@ const NAMED: usize = 128;
 /// Built once, out of constants alone.
 static BY_IDS: LazyLock<String> = LazyLock::new(|| {
     let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
-    format!(concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"), places.join(", "))
+    format!(
+        concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"),
+        places.join(", ")
+    )
 });
 const LOCK: &str =
     concat!("UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", group_columns!());

@@ -86,11 +86,13 @@ impl Store {
             .map(|row| {
                 let columns = Columns::of(row, "member");
                 let group_name = columns.optional_text("display_name")?;
-                let is_group = group_name.is_some();
+                let user_name = columns.optional_text("user_name")?;
+                let (is_group, is_pending) = (group_name.is_some(), group_name.is_none() && user_name.is_none());
                 Ok(Member {
                     id: columns.text("member_id")?,
-                    display: columns.optional_text("display")?.or(group_name).or(columns.optional_text("user_name")?),
+                    display: columns.optional_text("display")?.or(group_name).or(user_name),
                     is_group,
+                    is_pending,
                 })
             })
             .collect()

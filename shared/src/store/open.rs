@@ -60,7 +60,7 @@ const LOCKED: [&str; 2] = ["55P03", "40P01"];
 const MIGRATION_ATTEMPTS: u32 = 50;
 const APPLIED: &str = "SELECT COUNT(*) AS applied FROM _sqlx_migrations";
 
-/// Which database it is. Only opening, beginning and the collation differ.
+/// Which database it is. Only opening, beginning, writing at once and the collation differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// One file on this machine.

@@ -42,9 +42,13 @@ pub(super) const INSERT: &str = "
         may_have_sessions, version, ended_seq, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $9 = 'sso' THEN 0 ELSE 1 END, 1, 0, $10, $10)";
 pub(super) const ONE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id = $2");
-pub(super) const BY_USER_NAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
-pub(super) const BY_EXTERNAL_ID: &str =
-    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND external_id = $2 AND id > $3 ORDER BY id LIMIT $4");
+pub(super) const BY_USER_NAME: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND user_name_key = $2");
+pub(super) const BY_EXTERNAL_ID: &str = concat!(
+    "SELECT ",
+    user_columns!(),
+    " FROM users WHERE workspace_id = $1 AND external_id = $2 AND id > $3 ORDER BY id LIMIT $4"
+);
 pub(super) const BY_EMAIL: &str = concat!(
     "SELECT ",
     user_columns!(),
@@ -52,7 +56,8 @@ pub(super) const BY_EMAIL: &str = concat!(
         (SELECT user_id FROM user_emails WHERE workspace_id = $1 AND email_key = $2 AND user_id > $3 ORDER BY user_id LIMIT $4)
     ORDER BY id"
 );
-pub(super) const AFTER: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const AFTER: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
 /// How many a statement names; fewer are filled up with the last one.
@@ -60,7 +65,10 @@ const NAMED: usize = 128;
 /// Built once, out of constants alone.
 static BY_IDS: LazyLock<String> = LazyLock::new(|| {
     let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
-    format!(concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"), places.join(", "))
+    format!(
+        concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"),
+        places.join(", ")
+    )
 });
 /// Takes the row's lock on both engines and reads it in one step.
 const LOCK: &str =
@@ -393,7 +401,8 @@ impl Store {
         };
         former_links::remember(&mut tx, &user).await?;
         // Invitations before passwords, in the order in which somebody who accepts one touches them.
-        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, CLEAR_ADOPTION, DELETE] {
+        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, CLEAR_ADOPTION, DELETE]
+        {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
         tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
@@ -440,10 +449,7 @@ async fn insert_row(tx: &mut Tx, user: &User) -> Result<(), StoreError> {
 }
 
 /// Binds a new user to the first ten parameters.
-pub(super) fn bind<'q>(
-    query: Query<'q, Any, AnyArguments>,
-    user: &'q User,
-) -> Result<Query<'q, Any, AnyArguments>, StoreError> {
+pub(super) fn bind<'q>(query: Query<'q, Any, AnyArguments>, user: &'q User) -> Result<Query<'q, Any, AnyArguments>, StoreError> {
     Ok(query
         .bind(user.workspace.as_str())
         .bind(user.id.as_str())

@@ -436,7 +436,9 @@ impl Walk {
         let metrics =
             reqwest::get(format!("{}/metrics", installation.provisioner.ops_url())).await.unwrap().text().await.unwrap();
         let log = installation.provisioner.log();
-        for counted in ["lockstep_scim_operations_total{action=\"user.create\",outcome=\"done\"}", "lockstep_barrier_seconds_count"] {
+        for counted in
+            ["lockstep_scim_operations_total{action=\"user.create\",outcome=\"done\"}", "lockstep_barrier_seconds_count"]
+        {
             let count = metrics.lines().find_map(|line| line.strip_prefix(counted)?.trim().parse::<u64>().ok());
             assert!(count.is_some_and(|count| count > 0), "{counted}: {metrics}");
         }

@@ -257,11 +257,11 @@ on_each_engine! {
 
         let of = |id: &str| {
             let member = shown.iter().find(|member| member.id == id).unwrap();
-            (member.display.as_deref(), member.is_group)
+            (member.display.as_deref(), member.is_group, member.is_pending)
         };
-        assert_eq!(of(babs.id.as_str()), (Some("babs"), false));
-        assert_eq!(of(inner.id.as_str()), (Some("inner"), true));
-        assert_eq!(of(&stranger), (None, false));
+        assert_eq!(of(babs.id.as_str()), (Some("babs"), false, false));
+        assert_eq!(of(inner.id.as_str()), (Some("inner"), true, false));
+        assert_eq!(of(&stranger), (None, false, true));
     }
 
     async fn memberships_of_a_page_of_people_come_in_one_reading(db: &Db) {

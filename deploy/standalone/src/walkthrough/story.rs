@@ -76,7 +76,9 @@ impl<'d> Story<'d> {
         let headers = identity_headers(&answer)?;
         let read = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default();
         match (read("x-auth-request-groups"), read("x-lockstep-roles")) {
-            ("Engineering", "User") => Ok(Seen::that(format!("out of Admins ({sent}); the next request has the role User alone"))),
+            ("Engineering", "User") => {
+                Ok(Seen::that(format!("out of Admins ({sent}); the next request has the role User alone")))
+            }
             (groups, roles) => Err(Why::otherwise("the group Engineering and the role User", format!("{groups} · {roles}"))),
         }
     }

@@ -178,7 +178,14 @@ impl<'a> Reading<'a, '_> {
             (other.0, other.2) == (said.0, said.2) && other.1.eq_ignore_ascii_case(&said.1)
         };
         if self.assigned.iter().any(same) {
-            return Err(twice(&urn.map_or_else(|| name.to_owned(), |urn| format!("{urn}:{name}"))));
+            // Entra's own URN and the mistyped one of its documentation stand side by side: what has a value counts.
+            let is_spelled_twice = urn.is_some() && self.context.profile.is_lenient();
+            if is_spelled_twice && value.is_null() {
+                return Ok(());
+            }
+            if !is_spelled_twice || has(&self.document, urn, name) {
+                return Err(twice(&urn.map_or_else(|| name.to_owned(), |urn| format!("{urn}:{name}"))));
+            }
         }
         self.assigned.push(said);
         if value.is_null() {
@@ -240,6 +247,12 @@ impl<'a> Reading<'a, '_> {
 
 fn not_too_many(members: &Map<String, Value>) -> Result<(), ScimError> {
     if members.len() > MAX_ENTRIES { Err(too_long("the resource")) } else { Ok(()) }
+}
+
+/// Whether an extension's attribute has a value, in any case of its name.
+fn has(document: &Document, urn: Option<&str>, name: &str) -> bool {
+    let home = urn.and_then(|urn| document.get(urn)).and_then(Value::as_object);
+    home.is_some_and(|home| home.keys().any(|known| known.eq_ignore_ascii_case(name)))
 }
 
 fn is_plain(extension: Option<&Schema>, sub: Option<&Attribute>) -> bool {

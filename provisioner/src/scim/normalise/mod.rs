@@ -124,9 +124,7 @@ pub(super) fn finish_user(
     }
     keep_unseen(stored, &mut document);
     match (room::check(&document, stored), stored) {
-        (Ok(()), _) => {
-            Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active, document, notes })
-        }
+        (Ok(()), _) => Ok(User { user_name_key: normal_key(&user_name), user_name, external_id, active, document, notes }),
         (Err(_), Some(stored)) if !active && truth(&stored.seen, "active") == Some(true) => switched_off(stored, notes),
         (Err(full), _) => Err(full),
     }

@@ -41,7 +41,7 @@ fn entra_creates_a_user_with_nulls_a_mistyped_urn_and_a_manager_as_text() {
         "meta": {"resourceType": "User"},
         "name": {"formatted": "givenName familyName", "familyName": "familyName", "givenName": "givenName"},
         "roles": [],
-        ENTERPRISE_USER: {"costCenter": null, "manager": "123456"},
+        ENTERPRISE_USER: {"department": null, "manager": "123456"},
         FOLDERS: {"folders": ["Blue"]},
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0User": {"department": "x"},
     }))
@@ -60,6 +60,25 @@ fn entra_creates_a_user_with_nulls_a_mistyped_urn_and_a_manager_as_text() {
         })
     );
     assert_eq!(remarks(&user.notes), []);
+}
+
+#[test]
+fn of_two_spellings_of_a_urn_the_one_with_a_value_counts_and_two_values_are_refused() {
+    let typo = "urn:ietf:params:scim:schemas:extension:enterprise:2.0User";
+    let table = [
+        (json!("Sales"), json!(null), true),
+        (json!(null), json!("Sales"), true),
+        (json!("Sales"), json!("Sales"), false),
+        (json!("Sales"), json!("Support"), false),
+    ];
+    for (proper, mistyped, is_taken) in table {
+        let body = json!({"userName": "x", ENTERPRISE_USER: {"department": proper}, typo: {"department": mistyped}});
+
+        let department = post(body).map(|user| user.document[ENTERPRISE_USER]["department"].clone());
+
+        assert_eq!(department.ok(), is_taken.then(|| json!("Sales")), "{proper} {mistyped}");
+    }
+    assert!(post(json!({"userName": "x", METADATA: {"a": "1", "A": "2"}})).is_err());
 }
 
 #[test]

@@ -176,7 +176,7 @@ on_each_database! {
             essence(&body(scim.get(&format!("/Users/{id}")).await, 200)),
             json!({
                 "userName": "odd@contoso.example", "active": true, "roles": [{ "primary": true, "value": "Admin" }],
-                ENTERPRISE: { "manager": { "value": "123456" } },
+                ENTERPRISE: { "manager": { "value": "123456" }, "department": "nowhere" },
             })
         );
     }
