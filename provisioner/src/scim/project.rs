@@ -53,7 +53,7 @@ pub fn assemble(
     rows: Option<(&str, Vec<Value>)>,
 ) -> Document {
     let mut document = Stored::read(document, schema).seen;
-    edit_home(&mut document, Some(ENTERPRISE_USER), without_sent_reference);
+    edit_home(&mut document, Some(ENTERPRISE_USER), |home| without_foreign_reference(home, envelope.base_url));
     let mut schemas = vec![Value::from(schema.core().id.as_str())];
     let used = schema.extensions().iter().filter(|extension| document.contains_key(&extension.id));
     schemas.extend(used.map(|extension| Value::from(extension.id.as_str())));
@@ -78,10 +78,13 @@ pub fn assemble(
     resource
 }
 
-/// Where the manager's `$ref` leads is the client's own word, which nobody has looked at.
-fn without_sent_reference(home: &mut Document) {
+/// Where the manager's `$ref` leads is the client's own word: it is repeated only where it leads to the user of that id here.
+fn without_foreign_reference(home: &mut Document, base_url: &str) {
     let Some(Value::Object(manager)) = home.get_mut("manager") else { return };
-    manager.shift_remove("$ref");
+    let own = manager.get("value").and_then(Value::as_str).map(|id| format!("{base_url}/Users/{id}"));
+    if own.is_none() || manager.get("$ref").and_then(Value::as_str) != own.as_deref() {
+        manager.shift_remove("$ref");
+    }
     if manager.is_empty() {
         home.shift_remove("manager");
     }
@@ -346,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_manager_is_said_to_be_is_not_repeated() {
+    fn where_a_manager_is_said_to_be_is_repeated_only_if_it_is_here() {
         let set = SchemaSet::standard();
         let envelope =
             Envelope { id: "u1", created: DateTime::UNIX_EPOCH, last_modified: DateTime::UNIX_EPOCH, version: 1, base_url: "" };
@@ -357,8 +360,10 @@ mod tests {
 
         let known = shown(json!({"value": "u2", "$ref": "https://elsewhere.example/u2"}));
         let only = shown(json!({"$ref": "https://elsewhere.example/u2"}));
+        let here = shown(json!({"value": "u2", "$ref": "/Users/u2"}));
 
         assert_eq!(known[ENTERPRISE_USER], json!({"manager": {"value": "u2"}}));
+        assert_eq!(here[ENTERPRISE_USER]["manager"]["$ref"], "/Users/u2");
         assert_eq!((only.get(ENTERPRISE_USER), &only["schemas"]), (None, &json!([crate::scim::schema::USER])));
     }
 
