@@ -15,6 +15,9 @@ use super::HarnessError;
 
 const PREFIX: &str = "lockstep-tests-";
 
+/// Numbers folders and unfinished files.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// A private folder that is removed with this guard.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
@@ -22,7 +25,6 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Makes a folder whose name ends with `name`.
     pub fn new(name: &str) -> Result<Self, HarnessError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         static SWEEP: Once = Once::new();
         let base = std::env::temp_dir();
         SWEEP.call_once(|| sweep(&base));
@@ -39,11 +41,12 @@ impl Scratch {
         &self.0
     }
 
-    /// Writes a file that the owner alone may read, and returns where it is.
+    /// Writes a file that the owner alone may read, and returns where it is. A program that reads it meanwhile finds it whole.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf, HarnessError> {
-        let path = self.0.join(name);
-        fs::write(&path, content)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        let (path, unfinished) = (self.0.join(name), self.0.join(format!("{name}.{}", NEXT.fetch_add(1, Ordering::Relaxed))));
+        fs::write(&unfinished, content)?;
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&unfinished, &path)?;
         Ok(path)
     }
 }

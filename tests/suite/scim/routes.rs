@@ -248,7 +248,8 @@ on_each_database! {
         ] {
             company.command(closed).await;
 
-            refusal(scim.get("/Users").await, 403, "");
+            let told = refusal(scim.get("/Users").await, 403, "")["detail"].clone();
+            assert!(told.as_str().is_some_and(|told| told.contains("ask its operator")), "{closed:?}: {told}");
             refusal(scim.get("/Nothing").await, 403, "");
             refusal(scim.get("/ServiceProviderConfig").await, 403, "");
             refusal(scim.post("/Users", &user("new@acme.example")).await, 403, "");

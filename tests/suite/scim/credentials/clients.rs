@@ -65,10 +65,19 @@ on_each_database! {
         let client = Client::add(company, &[]).await;
         let wrong = Client { secret: Client::add(company, &[]).await.secret, id: client.id.clone(), added: Value::Null };
 
-        let guesses = futures_util::future::join_all((0..150).map(|_| wrong.by_post(company))).await;
+        let twenty = async |client: &Client| futures_util::future::join_all((0..20).map(|_| client.by_post(company))).await;
+        let mut is_told_to_wait = false;
+        for _ in 0..40 {
+            is_told_to_wait = twenty(&wrong).await.iter().any(|guess| guess.status == 429);
+            if is_told_to_wait {
+                break;
+            }
+        }
 
-        assert!(guesses.iter().any(|guess| guess.status == 429), "one who guesses is made to wait");
-        granted(&client.by_post(company).await);
+        assert!(is_told_to_wait, "one who guesses");
+        for answer in twenty(&client).await {
+            granted(&answer);
+        }
     }
 
     async fn what_a_client_does_is_done_in_its_name(company: &Company) {
