@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 pub mod id;
 pub mod jose;
+pub mod json;
 pub mod kept;
 pub mod model;
 pub mod revoke;

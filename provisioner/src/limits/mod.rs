@@ -19,11 +19,14 @@ use std::{
 
 use lockstep_shared::{clock::SharedClock, config::Config, id::WorkspaceId};
 
-use self::{lane::Lane, rate::Pace};
+use self::lane::Lane;
 
 pub use self::lane::Pass;
+#[cfg(test)]
+pub(crate) use self::rate::REMEMBERED;
 pub(crate) use self::{
     address::{address_of, proxies_of},
+    rate::{Pace, Rates},
     strangers::{Strangers, Visitor},
 };
 

@@ -1,6 +1,11 @@
-//! A rate: how soon the next may come (the generic cell rate algorithm, one moment of memory).
+//! A rate: how soon the next may come (the generic cell rate algorithm, one moment of memory), and the rates of many.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use lockstep_shared::clock::BootTime;
 
@@ -10,9 +15,9 @@ pub(super) struct Rate(Option<BootTime>);
 
 /// One in each `every`, and who was quiet may take `burst` worth at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
-    pub(super) every: Duration,
-    pub(super) burst: Duration,
+pub(crate) struct Pace {
+    pub(crate) every: Duration,
+    pub(crate) burst: Duration,
 }
 
 impl Rate {
@@ -31,6 +36,37 @@ impl Rate {
     /// Whether it is as if nothing had ever been taken.
     pub(super) fn is_at_rest(&self, now: BootTime) -> bool {
         self.0.is_none_or(|earned| earned <= now)
+    }
+}
+
+/// Callers of whom a rate is remembered; further ones share a single one.
+pub(crate) const REMEMBERED: usize = 10_000;
+
+/// A rate for each of many callers, all at one pace. Nobody can make it grow without end.
+#[derive(Debug)]
+pub(crate) struct Rates<K> {
+    pace: Pace,
+    of: Mutex<HashMap<Option<K>, Rate>>,
+}
+
+impl<K: Eq + Hash> Rates<K> {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { pace, of: Mutex::default() }
+    }
+
+    /// Takes one for a caller, or says how long they have to wait for it.
+    pub(crate) fn take(&self, caller: Option<K>, now: BootTime) -> Result<(), Duration> {
+        let mut rates = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if rates.len() >= REMEMBERED {
+            rates.retain(|_, rate| !rate.is_at_rest(now));
+        }
+        let is_full = rates.len() >= REMEMBERED && !rates.contains_key(&caller);
+        rates.entry(if is_full { None } else { caller }).or_default().take(now, self.pace)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.of.lock().unwrap().len()
     }
 }
 

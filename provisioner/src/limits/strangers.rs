@@ -2,7 +2,7 @@
 //! limited for what others do from its address, whose behind one load balancer may be everybody's.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::RandomState},
+    collections::{HashSet, hash_map::RandomState},
     hash::BuildHasher as _,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
@@ -11,15 +11,13 @@ use std::{
 
 use lockstep_shared::clock::BootTime;
 
-use super::rate::{Pace, Rate};
+use super::rate::{Pace, Rates};
 
 /// Unknown credentials from one address: a thousand at once, then a hundred in a second. Trying 256 bits out is hopeless at any
 /// pace; this keeps the database free.
 const PACE: Pace = Pace { every: Duration::from_millis(10), burst: Duration::from_secs(10) };
 /// Good credentials that are remembered; more begin anew.
 const KNOWN: usize = 10_000;
-/// Addresses that are remembered; who comes from further ones shares a single allowance.
-const ADDRESSES: usize = 10_000;
 
 /// A workspace and a credential for it, by a hash whose key nobody knows and which is written down nowhere. It opens nothing: two
 /// that fell together would only be limited as one.
@@ -27,11 +25,17 @@ const ADDRESSES: usize = 10_000;
 pub(crate) struct Visitor(u64);
 
 /// Those of one door.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Strangers {
     hasher: RandomState,
     known: Mutex<HashSet<Visitor>>,
-    addresses: Mutex<HashMap<Option<IpAddr>, Rate>>,
+    addresses: Rates<IpAddr>,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), known: Mutex::default(), addresses: Rates::new(PACE) }
+    }
 }
 
 impl Strangers {
@@ -60,13 +64,7 @@ impl Strangers {
 
     /// Counts an unknown credential from this address; `Err` is how long to wait before the next.
     pub(crate) fn attempt(&self, from: Option<IpAddr>, now: BootTime) -> Result<(), Duration> {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if addresses.len() >= ADDRESSES {
-            addresses.retain(|_, rate| !rate.is_at_rest(now));
-        }
-        let from = from.map(network);
-        let is_full = addresses.len() >= ADDRESSES && !addresses.contains_key(&from);
-        addresses.entry(if is_full { None } else { from }).or_default().take(now, PACE)
+        self.addresses.take(from.map(network), now)
     }
 }
 
@@ -80,6 +78,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rate::REMEMBERED;
     use super::*;
 
     const NOW: BootTime = BootTime(Duration::from_hours(1));
@@ -106,16 +105,16 @@ mod tests {
     #[test]
     fn more_addresses_than_are_remembered_share_one_allowance() {
         let strangers = Strangers::default();
-        for n in 0..u32::try_from(ADDRESSES).unwrap() {
+        for n in 0..u32::try_from(REMEMBERED).unwrap() {
             strangers.attempt(Some(IpAddr::from(n.to_be_bytes())), NOW).unwrap();
         }
 
         let further = (0..2_000u32).filter(|n| strangers.attempt(Some(IpAddr::from((n + 1_000_000).to_be_bytes())), NOW).is_ok());
         assert_eq!(further.count(), 1_000);
-        assert!(strangers.addresses.lock().unwrap().len() <= ADDRESSES + 1);
+        assert!(strangers.addresses.remembered() <= REMEMBERED + 1);
 
         strangers.attempt(Some(address("203.0.113.9")), NOW.plus(Duration::from_mins(1))).unwrap();
-        assert_eq!(strangers.addresses.lock().unwrap().len(), 1, "who was quiet is forgotten");
+        assert_eq!(strangers.addresses.remembered(), 1, "who was quiet is forgotten");
     }
 
     #[test]

@@ -125,20 +125,11 @@ fn as_told(failure: &Failure, request_id: &str) -> ScimError {
     }
 }
 
+const LONGEST_SHAPE: usize = 200;
+
 /// Tells the line what a filter asks for, but for the values.
-pub(super) fn note_filter(caller: &Caller, kind: Option<ResourceKind>, text: Option<&str>) {
-    let Some(text) = text else { return };
-    let all;
-    let schema = if let Some(kind) = kind {
-        caller.policy.schemas().of(kind)
-    } else {
-        all = caller.policy.schemas().of_all();
-        &all
-    };
-    if let Ok(filter) = Filter::parse(text, schema, caller.policy.profile()) {
-        let shape: String = Shape(&filter).to_string().chars().take(LONGEST_SHAPE).collect();
-        caller.line.detail("filter", shape);
+pub(super) fn note_filter(caller: &Caller, filter: Option<&Filter>) {
+    if let Some(filter) = filter {
+        caller.line.detail("filter", Shape(filter).to_string().chars().take(LONGEST_SHAPE).collect::<String>());
     }
 }
-
-const LONGEST_SHAPE: usize = 200;

@@ -29,13 +29,13 @@ use crate::scim::{
 impl ScimService {
     /// A list of one resource type, or of all.
     pub(super) async fn search(&self, caller: &Caller, kind: Option<ResourceKind>, query: &Query) -> Result<Answer, Failure> {
-        note_filter(caller, kind, query.filter.as_deref());
         let (store, workspace, base_url) = (&self.store, &caller.workspace.id, self.base_url(&caller.workspace.id));
         let schemas = caller.policy.schemas();
         let (of_users, of_groups) = (schemas.of(ResourceKind::User), schemas.of(ResourceKind::Group));
         let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
         let groups = Groups { store, workspace, schema: of_groups, base_url };
         let listing = Listing::read(kind, (users, groups), query, schemas, caller.policy.profile())?;
+        note_filter(caller, listing.filter());
         let list = if let Some(cursor) = query.cursor.as_deref().map(str::trim) {
             self.walk(&listing, &purpose(workspace, kind, query), cursor, query).await?
         } else {

@@ -1,12 +1,12 @@
-//! JSON as security decisions need it: one object, each member once. A parser that takes the last of two `sub` members and one
-//! that takes the first are two different truths about one token.
+//! JSON as security decisions need it: one object, each member once.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::Excerpt;
+use crate::json::{JsonFault, strict};
+
+/// A token or a key set needs three or four.
+const MAX_DEPTH: usize = 128;
 
 /// Why bytes are not a JSON object to be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,87 +19,12 @@ pub enum JsonError {
     DuplicateMember(Excerpt),
 }
 
-/// Reads one object in which no member, at any depth, appears twice. Depth is bounded by the parser (128).
+/// Reads one object in which no member, at any depth, appears twice.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    match serde_json::from_slice::<Strict>(bytes) {
-        Ok(Strict(Value::Object(members))) => Ok(members),
-        Ok(_) => Err(JsonError::Malformed),
-        Err(error) => {
-            let text = error.to_string();
-            match text.strip_prefix(DUPLICATE).and_then(|rest| rest.split_once('\u{0}')) {
-                Some((name, _)) => Err(JsonError::DuplicateMember(Excerpt::of(name))),
-                None => Err(JsonError::Malformed),
-            }
-        }
-    }
-}
-
-/// Marks our own error inside the parser's; what follows is the member's name up to a NUL.
-const DUPLICATE: &str = "duplicate member ";
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Strict(element)) = elements.next_element()? {
-            array.push(element);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("{DUPLICATE}{name}\u{0}")));
-            }
-            let Strict(value) = members.next_value()?;
-            object.insert(name, value);
-        }
-        Ok(Value::Object(object))
+    match strict(bytes, MAX_DEPTH) {
+        Ok(Value::Object(members)) => Ok(members),
+        Err(JsonFault::Twice(name)) => Err(JsonError::DuplicateMember(Excerpt::of(&name))),
+        Ok(_) | Err(JsonFault::Unreadable(_)) => Err(JsonError::Malformed),
     }
 }
 

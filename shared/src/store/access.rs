@@ -9,6 +9,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     Settlement, Store, StoreError,
+    batch::{filled, places},
     error::EditError,
     row::{Columns, to_json},
     tx::Tx,
@@ -58,10 +59,6 @@ static ENTER: LazyLock<String> = LazyLock::new(|| {
         (0..ENTRIES).map(|row| 6 + row * 3).map(|at| format!("($1, ${at}, $2, $3, $4, $5, ${}, ${})", at + 1, at + 2)).collect();
     format!("INSERT INTO audit (workspace_id, id, at, actor_kind, actor_id, action, target, detail) VALUES {}", rows.join(", "))
 });
-
-fn places(first: usize, count: usize) -> String {
-    (first..first + count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
-}
 
 impl Store {
     /// Which roles and teams the people of a workspace have by their groups.
@@ -287,10 +284,4 @@ impl Change<'_> {
         }
         Ok(())
     }
-}
-
-/// The list at its full length, its last repeated.
-fn filled<'t>(ids: &'t [&'t str], length: usize) -> impl Iterator<Item = &'t str> {
-    let last = ids.last().copied().unwrap_or_default();
-    ids.iter().copied().chain(std::iter::repeat(last)).take(length)
 }

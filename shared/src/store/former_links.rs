@@ -1,6 +1,6 @@
 //! Whose an identity of a provider was, after that person was deleted. A link is never handed on by an address alone.
 
-use super::{StoreError, row::Columns, tx::Tx};
+use super::{StoreError, people::of_identity, row::Columns, tx::Tx};
 use crate::{
     id::WorkspaceId,
     model::{session::ProviderIdentity, user::User},
@@ -33,12 +33,6 @@ pub(super) async fn former_owner(
     workspace: &WorkspaceId,
     identity: &ProviderIdentity,
 ) -> Result<Option<Option<String>>, StoreError> {
-    let row = sqlx::query(FORMER)
-        .bind(workspace.as_str())
-        .bind(identity.connection.as_str())
-        .bind(&identity.issuer)
-        .bind(&identity.subject)
-        .fetch_optional(tx.on())
-        .await?;
+    let row = of_identity(FORMER, workspace, identity).fetch_optional(tx.on()).await?;
     row.map(|row| Columns::of(&row, "former link").optional_text("external_id")).transpose()
 }

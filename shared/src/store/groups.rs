@@ -4,12 +4,13 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use serde_json::{Map, Value, json};
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use super::{
     Settlement, Store, StoreError, access,
     error::EditError,
     guard::{self, Loss},
+    many::{Index, Many, by_ids},
     members,
     row::{Columns, to_json},
     tx::Tx,
@@ -52,16 +53,8 @@ pub(super) const AFTER: &str =
     concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM groups WHERE workspace_id = $1";
-/// How many a statement names; fewer are filled up with the last one.
-const NAMED: usize = 128;
-/// Built once, out of constants alone.
-static BY_IDS: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
-    format!(
-        concat!("SELECT ", group_columns!(), " FROM groups WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"),
-        places.join(", ")
-    )
-});
+static BY_IDS: LazyLock<String> = LazyLock::new(|| by_ids(concat!("SELECT ", group_columns!(), " FROM groups")));
+static GROUPS: Many<Group> = Many { after: AFTER, page: PAGE, count: COUNT, named: &BY_IDS, read, id: |group| group.id.as_str() };
 const LOCK: &str =
     concat!("UPDATE groups SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", group_columns!());
 const UPDATE: &str = "
@@ -181,14 +174,8 @@ impl Store {
             GroupMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone(), true),
             GroupMatch::Member(id) => (BY_MEMBER, id.clone(), false),
         };
-        let mut query = sqlx::query(statement).bind(workspace.as_str()).bind(key);
-        if !names_one {
-            query = query.bind(after.map_or("", GroupId::as_str)).bind(i64::from(limit));
-        }
-        let rows = query.fetch_all(&self.pool).await?;
-        let mut groups = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        groups.retain(|group| after.is_none_or(|after| group.id > *after));
-        Ok(groups)
+        let index = Index { statement, key, names_one };
+        GROUPS.matching(&self.pool, workspace, index, after.map(GroupId::as_str), limit).await
     }
 
     /// The groups behind `after` in the order of ids, which is that of their creation.
@@ -198,46 +185,22 @@ impl Store {
         after: Option<&GroupId>,
         limit: u32,
     ) -> Result<Vec<Group>, StoreError> {
-        let rows = sqlx::query(AFTER)
-            .bind(workspace.as_str())
-            .bind(after.map_or("", GroupId::as_str))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(read).collect()
+        GROUPS.after(&self.pool, workspace, after.map(GroupId::as_str), limit).await
     }
 
     /// Those of these groups that there are, in the order of ids.
     pub async fn groups_named(&self, workspace: &WorkspaceId, ids: &[GroupId]) -> Result<Vec<Group>, StoreError> {
-        let mut ids: Vec<&str> = ids.iter().map(GroupId::as_str).collect();
-        ids.sort_unstable();
-        let mut found = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(NAMED) {
-            let filled = batch.iter().chain(std::iter::repeat(batch.last().unwrap_or(&""))).take(NAMED);
-            let query = sqlx::query(AssertSqlSafe(BY_IDS.as_str())).bind(workspace.as_str());
-            let rows = filled.fold(query, |query, id| query.bind(*id)).fetch_all(&self.pool).await?;
-            for row in &rows {
-                found.push(read(row)?);
-            }
-        }
-        Ok(found)
+        GROUPS.named(&self.pool, workspace, ids.iter().map(GroupId::as_str)).await
     }
 
     /// The groups of a page in the same order.
     pub async fn groups_page(&self, workspace: &WorkspaceId, offset: u64, limit: u32) -> Result<Vec<Group>, StoreError> {
-        let rows = sqlx::query(PAGE)
-            .bind(workspace.as_str())
-            .bind(i64::from(limit))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(read).collect()
+        GROUPS.page(&self.pool, workspace, offset, limit).await
     }
 
     /// How many groups the workspace has.
     pub async fn count_groups(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
-        let row = sqlx::query(COUNT).bind(workspace.as_str()).fetch_one(&self.pool).await?;
-        Ok(u64::try_from(Columns::of(&row, "count").number("total")?).unwrap_or(0))
+        GROUPS.count(&self.pool, workspace).await
     }
 
     /// Changes a group by a pure edit of the current record and by steps of membership, all or nothing. What changes nothing

@@ -7,7 +7,7 @@ use std::{num::NonZeroU32, sync::LazyLock, time::Duration};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Store, StoreError, row::Columns, tx::Tx};
+use super::{Store, StoreError, batch::filled, row::Columns, tx::Tx};
 use crate::{
     clock::Timestamp,
     id::{GroupId, UserId, WorkspaceId},
@@ -135,8 +135,7 @@ impl Loss<'_> {
                 for some in members.chunks(BATCH) {
                     let (text, length) = if some.len() == 1 { (&*ONE_LEFT_GROUP, 1) } else { (&*LEFT_GROUP, BATCH) };
                     let query = sqlx::query(AssertSqlSafe(text.as_str())).bind(workspace.as_str()).bind(group.as_str()).bind(now);
-                    let filled = some.iter().chain(some.last().into_iter().cycle()).take(length);
-                    filled.fold(query, |query, member| query.bind(*member)).execute(tx.on()).await?;
+                    filled(some, length).fold(query, sqlx::query::Query::bind).execute(tx.on()).await?;
                 }
             }
         }

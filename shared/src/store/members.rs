@@ -7,7 +7,12 @@ use std::{
 
 use sqlx::AssertSqlSafe;
 
-use super::{Store, StoreError, row::Columns, tx::Tx};
+use super::{
+    Store, StoreError,
+    batch::{filled, places},
+    row::Columns,
+    tx::Tx,
+};
 use crate::{
     id::{GroupId, UserId, WorkspaceId},
     model::group::{Member, MemberChange},
@@ -50,10 +55,9 @@ fn insert_text(rows: usize) -> String {
 }
 
 fn delete_text(rows: usize) -> String {
-    let values: Vec<String> = (0..rows).map(|row| format!("${}", row + 3)).collect();
     format!(
         "DELETE FROM group_members WHERE workspace_id = $1 AND group_id = $2 AND member_id IN ({}) RETURNING member_id",
-        values.join(", ")
+        places(3, rows)
     )
 }
 
@@ -216,8 +220,8 @@ async fn rows(
     for chunk in ids.chunks(BATCH) {
         if chunk.len() > FEW {
             // Filled up with its last: a row that is there already is not moved twice.
-            let filled: Vec<&str> = chunk.iter().chain(chunk.last().into_iter().cycle()).take(BATCH).copied().collect();
-            moved.extend(run(tx, workspace, group, &filled, what, what.batch()).await?);
+            let whole: Vec<&str> = filled(chunk, BATCH).collect();
+            moved.extend(run(tx, workspace, group, &whole, what, what.batch()).await?);
         } else {
             for id in chunk {
                 moved.extend(run(tx, workspace, group, std::slice::from_ref(id), what, what.one()).await?);

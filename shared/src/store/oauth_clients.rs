@@ -5,7 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, error::EditError, row::Columns, sessions, tokens, workspaces};
+use super::{
+    Store, StoreError,
+    error::EditError,
+    row::Columns,
+    sessions, tokens,
+    workspaces::{self, workspace_columns},
+};
 use crate::{
     clock::Timestamp,
     id::{OAuthClientId, WorkspaceId},
@@ -18,20 +24,27 @@ use crate::{
     secret::{BearerToken, sha256_hex},
 };
 
+/// The columns of a client `c`, under names that a workspace's do not have.
+macro_rules! client_columns {
+    () => {
+        "c.id AS client_id, c.proof, c.secret_digest, c.issuer, c.jwks_url, c.subject, c.audience, c.token_lifetime_ms,
+        c.created_at AS added_at, c.last_used_at, c.revoked_at"
+    };
+}
+
 const INSERT: &str = "
     INSERT INTO oauth_clients
         (workspace_id, id, proof, secret_digest, issuer, jwks_url, subject, audience, token_lifetime_ms, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-const ONE: &str = "
-    SELECT c.id AS client_id, c.proof, c.secret_digest, c.issuer, c.jwks_url, c.subject, c.audience, c.token_lifetime_ms,
-        c.created_at AS added_at, c.last_used_at, c.revoked_at,
-        w.id, w.name, w.plan, w.state, w.enforcement, w.stage, w.scim_enabled, w.scim_version, w.created_at
-    FROM oauth_clients c JOIN workspaces w ON w.id = c.workspace_id
-    WHERE c.workspace_id = $1 AND c.id = $2";
-const ALL: &str = "
-    SELECT id AS client_id, proof, secret_digest, issuer, jwks_url, subject, audience, token_lifetime_ms,
-        created_at AS added_at, last_used_at, revoked_at
-    FROM oauth_clients WHERE workspace_id = $1 ORDER BY created_at, id";
+const ONE: &str = concat!(
+    "SELECT ",
+    client_columns!(),
+    ", ",
+    workspace_columns!(),
+    " FROM oauth_clients c JOIN workspaces w ON w.id = c.workspace_id WHERE c.workspace_id = $1 AND c.id = $2"
+);
+const ALL: &str =
+    concat!("SELECT ", client_columns!(), " FROM oauth_clients c WHERE c.workspace_id = $1 ORDER BY c.created_at, c.id");
 /// Takes the row's lock: a client that is revoked meanwhile is granted nothing, and what was granted before is revoked with it.
 const USE: &str = "
     UPDATE oauth_clients SET last_used_at = $3 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL";

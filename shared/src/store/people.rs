@@ -2,6 +2,7 @@
 //! why not. Signing in never re-activates anybody and never changes an existing link.
 
 use serde_json::json;
+use sqlx::{Any, any::AnyArguments, query::Query};
 
 use super::{
     Store, StoreError,
@@ -266,14 +267,21 @@ async fn admit(
     Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, profile: user.profile, fresh, user: user.id, linked_now }))
 }
 
-async fn linked_user(tx: &mut Tx, workspace: &WorkspaceId, identity: &ProviderIdentity) -> Result<Option<UserId>, StoreError> {
-    let row = sqlx::query(LINKED)
+/// A statement whose first four parameters name an identity in a workspace.
+pub(super) fn of_identity<'q>(
+    statement: &'static str,
+    workspace: &'q WorkspaceId,
+    identity: &'q ProviderIdentity,
+) -> Query<'q, Any, AnyArguments> {
+    sqlx::query(statement)
         .bind(workspace.as_str())
         .bind(identity.connection.as_str())
         .bind(&identity.issuer)
         .bind(&identity.subject)
-        .fetch_optional(tx.on())
-        .await?;
+}
+
+async fn linked_user(tx: &mut Tx, workspace: &WorkspaceId, identity: &ProviderIdentity) -> Result<Option<UserId>, StoreError> {
+    let row = of_identity(LINKED, workspace, identity).fetch_optional(tx.on()).await?;
     row.map(|row| Columns::of(&row, "link").parsed("user_id")).transpose()
 }
 
@@ -351,15 +359,7 @@ async fn add_link(
     actor: &Actor,
 ) -> Result<(), StoreError> {
     let now = tx.now().0;
-    sqlx::query(ADD_LINK)
-        .bind(workspace.as_str())
-        .bind(identity.connection.as_str())
-        .bind(&identity.issuer)
-        .bind(&identity.subject)
-        .bind(user.as_str())
-        .bind(now)
-        .execute(tx.on())
-        .await?;
+    of_identity(ADD_LINK, workspace, identity).bind(user.as_str()).bind(now).execute(tx.on()).await?;
     let detail = json!({ "connection": identity.connection, "issuer": identity.issuer, "subject": identity.subject });
     tx.audit(workspace, actor, "user.linked", user.as_str(), &detail).await
 }

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Store, StoreError,
+    batch::places,
     row::{Columns, to_json},
 };
 use crate::{
@@ -47,10 +48,7 @@ static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_text(1));
 
 fn insert_text(rows: usize) -> String {
     const COLUMNS: usize = 13;
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
-        format!("({})", places.join(", "))
-    };
+    let row = |row: usize| format!("({})", places(row * COLUMNS + 1, COLUMNS));
     let values: Vec<String> = (0..rows).map(row).collect();
     format!(
         "INSERT INTO provisioning_log

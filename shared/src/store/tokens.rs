@@ -6,7 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::any::AnyRow;
 
-use super::{Store, StoreError, error::EditError, row::Columns, tx::Tx, workspaces};
+use super::{
+    Store, StoreError,
+    error::EditError,
+    row::Columns,
+    tx::Tx,
+    workspaces::{self, workspace_columns},
+};
 use crate::{
     clock::Timestamp,
     id::{TokenId, WorkspaceId},
@@ -18,22 +24,32 @@ use crate::{
     secret::{self, BearerToken},
 };
 
+/// The columns of a token `t`, under names that a workspace's do not have.
+macro_rules! token_columns {
+    () => {
+        "t.id AS token_id, t.kind, t.user_name, t.client_id, t.created_at AS issued_at, t.expires_at, t.last_used_at, t.revoked_at"
+    };
+}
+
 /// Takes the row's lock on both engines, so that two who issue at once do not both count the same tokens.
 const LOCK_WORKSPACE: &str = "UPDATE workspaces SET name = name WHERE id = $1";
 const INSERT: &str = "
     INSERT INTO tokens (workspace_id, id, digest, kind, user_name, client_id, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-pub(super) const BY_DIGEST: &str = "
-    SELECT t.id AS token_id, t.kind, t.user_name, t.client_id, t.created_at AS issued_at, t.expires_at, t.last_used_at, t.revoked_at,
-        w.id, w.name, w.plan, w.state, w.enforcement, w.stage, w.scim_enabled, w.scim_version, w.created_at
-    FROM tokens t JOIN workspaces w ON w.id = t.workspace_id
-    WHERE t.workspace_id = $1 AND t.digest = $2";
-const ISSUED: &str = "
-    SELECT id AS token_id, kind, user_name, client_id, created_at AS issued_at, expires_at, last_used_at, revoked_at FROM tokens
-    WHERE workspace_id = $1 AND kind <> 'oauth' ORDER BY id";
-const LIVE: &str = "
-    SELECT id AS token_id, kind, user_name, client_id, created_at AS issued_at, expires_at, last_used_at, revoked_at FROM tokens
-    WHERE workspace_id = $1 AND kind = $2 AND revoked_at IS NULL AND expires_at > $3 ORDER BY id";
+pub(super) const BY_DIGEST: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    ", ",
+    workspace_columns!(),
+    " FROM tokens t JOIN workspaces w ON w.id = t.workspace_id WHERE t.workspace_id = $1 AND t.digest = $2"
+);
+const ISSUED: &str =
+    concat!("SELECT ", token_columns!(), " FROM tokens t WHERE t.workspace_id = $1 AND t.kind <> 'oauth' ORDER BY t.id");
+const LIVE: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    " FROM tokens t WHERE t.workspace_id = $1 AND t.kind = $2 AND t.revoked_at IS NULL AND t.expires_at > $3 ORDER BY t.id"
+);
 const TOUCH: &str = "UPDATE tokens SET last_used_at = $3 WHERE workspace_id = $1 AND id = $2";
 const REVOKE: &str = "
     UPDATE tokens SET revoked_at = $3 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL";

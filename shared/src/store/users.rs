@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use sqlx::{
-    Any, AssertSqlSafe,
+    Any,
     any::{AnyArguments, AnyRow},
     query::Query,
 };
@@ -13,8 +13,8 @@ use sqlx::{
 use super::{
     Settlement, Store, StoreError, access, adoption,
     error::EditError,
-    former_links,
     guard::{self, Loss},
+    many::{Index, Many, by_ids},
     row::{Columns, to_json},
     tx::Tx,
 };
@@ -60,16 +60,8 @@ pub(super) const AFTER: &str =
     concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3");
 const PAGE: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 ORDER BY id LIMIT $2 OFFSET $3");
 const COUNT: &str = "SELECT COUNT(*) AS total FROM users WHERE workspace_id = $1";
-/// How many a statement names; fewer are filled up with the last one.
-const NAMED: usize = 128;
-/// Built once, out of constants alone.
-static BY_IDS: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (0..NAMED).map(|place| format!("${}", place + 2)).collect();
-    format!(
-        concat!("SELECT ", user_columns!(), " FROM users WHERE workspace_id = $1 AND id IN ({}) ORDER BY id"),
-        places.join(", ")
-    )
-});
+static BY_IDS: LazyLock<String> = LazyLock::new(|| by_ids(concat!("SELECT ", user_columns!(), " FROM users")));
+static USERS: Many<User> = Many { after: AFTER, page: PAGE, count: COUNT, named: &BY_IDS, read, id: |user| user.id.as_str() };
 /// Takes the row's lock on both engines and reads it in one step.
 const LOCK: &str =
     concat!("UPDATE users SET version = version + 1 WHERE workspace_id = $1 AND id = $2 RETURNING ", user_columns!());
@@ -85,20 +77,11 @@ const SET_ENDED: &str = "UPDATE users SET ended_seq = $3 WHERE workspace_id = $1
 const ADD_EMAIL: &str = "
     INSERT INTO user_emails (workspace_id, user_id, email_key) VALUES ($1, $2, $3)
     ON CONFLICT (workspace_id, email_key, user_id) DO NOTHING";
-const CLEAR_EMAILS: &str = "DELETE FROM user_emails WHERE workspace_id = $1 AND user_id = $2";
-const CLEAR_MEMBERSHIPS: &str = "DELETE FROM group_members WHERE workspace_id = $1 AND member_id = $2";
-const CLEAR_LINKS: &str = "DELETE FROM links WHERE workspace_id = $1 AND user_id = $2";
-const CLEAR_PASSWORD: &str = "DELETE FROM passwords WHERE workspace_id = $1 AND user_id = $2";
-const CLEAR_INVITATIONS: &str = "DELETE FROM invitations WHERE workspace_id = $1 AND user_id = $2";
-const CLEAR_ADOPTION: &str = "DELETE FROM adoptions WHERE workspace_id = $1 AND user_id = $2";
-const DELETE: &str = "DELETE FROM users WHERE workspace_id = $1 AND id = $2";
-const BURY: &str = "
-    INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
+pub(super) const CLEAR_EMAILS: &str = "DELETE FROM user_emails WHERE workspace_id = $1 AND user_id = $2";
 pub(super) const ENDED: &str = "
     SELECT ended_seq FROM users WHERE workspace_id = $1 AND id = $2
     UNION ALL
     SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
-const TOMBSTONE: &str = "SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
 
 /// More people than this are not read by a value that was to name one.
 pub(super) const NAMESAKES: u32 = 1_000;
@@ -125,17 +108,6 @@ pub enum UserMatch {
     ExternalId(String),
     /// By any e-mail value.
     Email(String),
-}
-
-/// What became of a deletion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deletion {
-    /// The user was there and is gone.
-    Now(Settlement),
-    /// The user had been deleted before; the answer still waits for the end of their access.
-    Before(Settlement),
-    /// There never was such a user in this workspace.
-    Never,
 }
 
 impl Store {
@@ -210,14 +182,8 @@ impl Store {
             UserMatch::ExternalId(id) => (BY_EXTERNAL_ID, id.clone(), false),
             UserMatch::Email(address) => (BY_EMAIL, fold(address), false),
         };
-        let mut query = sqlx::query(statement).bind(workspace.as_str()).bind(key);
-        if !names_one {
-            query = query.bind(after.map_or("", UserId::as_str)).bind(i64::from(limit));
-        }
-        let rows = query.fetch_all(on).await?;
-        let mut users = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        users.retain(|user| after.is_none_or(|after| user.id > *after));
-        Ok(users)
+        let index = Index { statement, key, names_one };
+        USERS.matching(on, workspace, index, after.map(UserId::as_str), limit).await
     }
 
     /// The users behind `after` in the order of ids, which is that of their creation.
@@ -227,46 +193,22 @@ impl Store {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<User>, StoreError> {
-        let rows = sqlx::query(AFTER)
-            .bind(workspace.as_str())
-            .bind(after.map_or("", UserId::as_str))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(read).collect()
+        USERS.after(&self.pool, workspace, after.map(UserId::as_str), limit).await
     }
 
     /// Those of these users that there are, in the order of ids.
     pub async fn users_named(&self, workspace: &WorkspaceId, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
-        let mut ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
-        ids.sort_unstable();
-        let mut found = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(NAMED) {
-            let filled = batch.iter().chain(std::iter::repeat(batch.last().unwrap_or(&""))).take(NAMED);
-            let query = sqlx::query(AssertSqlSafe(BY_IDS.as_str())).bind(workspace.as_str());
-            let rows = filled.fold(query, |query, id| query.bind(*id)).fetch_all(&self.pool).await?;
-            for row in &rows {
-                found.push(read(row)?);
-            }
-        }
-        Ok(found)
+        USERS.named(&self.pool, workspace, ids.iter().map(UserId::as_str)).await
     }
 
     /// The users of a page in the same order.
     pub async fn users_page(&self, workspace: &WorkspaceId, offset: u64, limit: u32) -> Result<Vec<User>, StoreError> {
-        let rows = sqlx::query(PAGE)
-            .bind(workspace.as_str())
-            .bind(i64::from(limit))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(read).collect()
+        USERS.page(&self.pool, workspace, offset, limit).await
     }
 
     /// How many users the workspace has.
     pub async fn count_users(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
-        let row = sqlx::query(COUNT).bind(workspace.as_str()).fetch_one(&self.pool).await?;
-        Ok(u64::try_from(Columns::of(&row, "count").number("total")?).unwrap_or(0))
+        USERS.count(&self.pool, workspace).await
     }
 
     /// Changes a user by a pure edit of the current record. An edit that changes nothing writes nothing. The settlement waits for what
@@ -369,57 +311,6 @@ impl Store {
         set_ended(&mut tx, workspace, id, settlement.through).await?;
         tx.commit().await?;
         Ok(settlement)
-    }
-
-    /// Deletes a user and everything by which they could come back; the audit trail stays.
-    pub async fn delete_user(&self, workspace: &WorkspaceId, id: &UserId, actor: &Actor) -> Result<Deletion, StoreError> {
-        self.delete_user_if(workspace, id, actor, |_| Ok(())).await.map_err(EditError::unrefused)
-    }
-
-    /// The same, if `permit` says so of the record as it is.
-    pub async fn delete_user_if<E>(
-        &self,
-        workspace: &WorkspaceId,
-        id: &UserId,
-        actor: &Actor,
-        permit: impl FnOnce(&User) -> Result<(), E>,
-    ) -> Result<Deletion, EditError<E>> {
-        let mut tx = self.begin().await?;
-        let user = match lock(&mut tx, workspace, id).await {
-            Ok(user) => {
-                permit(&user).map_err(EditError::Refused)?;
-                adoption::permit_deletion(&user, actor)?;
-                user
-            }
-            Err(StoreError::NotFound(_)) => {
-                let grave = sqlx::query(TOMBSTONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(tx.on()).await?;
-                let Some(grave) = grave else { return Ok(Deletion::Never) };
-                let ended = Seq(Columns::of(&grave, "tombstone").number("ended_seq")?);
-                return Ok(Deletion::Before(Settlement::of_earlier(ended)));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        former_links::remember(&mut tx, &user).await?;
-        // Invitations before passwords, in the order in which somebody who accepts one touches them.
-        for statement in [CLEAR_EMAILS, CLEAR_MEMBERSHIPS, CLEAR_LINKS, CLEAR_INVITATIONS, CLEAR_PASSWORD, CLEAR_ADOPTION, DELETE]
-        {
-            sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
-        }
-        tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
-        if user.profile.active {
-            guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
-        }
-        let now = tx.now().0;
-        let settlement = tx.append(Draft::end(workspace, vec![Scope::User { id: id.clone() }], "user.deleted")).await?;
-        sqlx::query(BURY)
-            .bind(workspace.as_str())
-            .bind(id.as_str())
-            .bind(settlement.through.0)
-            .bind(now)
-            .execute(tx.on())
-            .await?;
-        tx.commit().await?;
-        Ok(Deletion::Now(settlement))
     }
 }
 

@@ -18,11 +18,18 @@ use crate::{
     },
 };
 
+/// The columns of a workspace `w`, in every statement that reads one.
+macro_rules! workspace_columns {
+    () => {
+        "w.id, w.name, w.plan, w.state, w.enforcement, w.stage, w.scim_enabled, w.scim_version, w.created_at"
+    };
+}
+pub(super) use workspace_columns;
+
 const INSERT: &str = "
     INSERT INTO workspaces (id, name, plan, state, enforcement, stage, scim_enabled, created_at)
     VALUES ($1, $2, $3, 'active', 'off', '{}', 0, $4)";
-const ONE: &str = "
-    SELECT id, name, plan, state, enforcement, stage, scim_enabled, scim_version, created_at FROM workspaces WHERE id = $1";
+const ONE: &str = concat!("SELECT ", workspace_columns!(), " FROM workspaces w WHERE w.id = $1");
 const SET_NAME: &str = "UPDATE workspaces SET name = $2 WHERE id = $1";
 const SET_PLAN: &str = "UPDATE workspaces SET plan = $2 WHERE id = $1";
 const SET_STATE: &str = "UPDATE workspaces SET state = $2 WHERE id = $1";

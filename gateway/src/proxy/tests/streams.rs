@@ -1,6 +1,7 @@
 //! What is under way when the session ends.
 
 use lockstep_shared::{clock::TestClock, model::revocation::Scope};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::*;
 use crate::apps::App;
@@ -54,6 +55,31 @@ impl House {
 async fn expect_cut(body: &mut Incoming) {
     let end = tokio::time::timeout(SOON, body.frame()).await.expect("not cut in time");
     assert!(end.unwrap().is_err(), "a stream that is cut must not look complete");
+}
+
+/// An app that answers `/slow` when it is told to, and says when it was reached.
+fn slow_app() -> (Router, mpsc::Receiver<()>, tokio::sync::oneshot::Sender<()>) {
+    let (reached, has_reached) = mpsc::channel::<()>(1);
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let may_go_on = Arc::new(Mutex::new(Some(may_go_on)));
+    let slow = any(move || {
+        let (reached, may_go_on) = (reached.clone(), may_go_on.clone());
+        async move {
+            reached.send(()).await.unwrap();
+            let may_go_on = may_go_on.lock().await.take().unwrap();
+            let _ = may_go_on.await;
+            "secret"
+        }
+    });
+    (Router::new().route("/slow", slow), has_reached, go_on)
+}
+
+/// A tunnel that carries nothing more, and ends soon.
+async fn expect_silence(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let _ = stream.write_all(b"after").await;
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await.expect("not cut in time");
+    assert!(rest.is_empty(), "{rest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,19 +159,8 @@ async fn a_stream_that_ends_by_itself_leaves_the_list() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_session_ends_before_its_answer_gets_none_of_it() {
-    let (reached, mut has_reached) = mpsc::channel::<()>(1);
-    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
-    let may_go_on = Arc::new(Mutex::new(Some(may_go_on)));
-    let slow = any(move || {
-        let (reached, may_go_on) = (reached.clone(), may_go_on.clone());
-        async move {
-            reached.send(()).await.unwrap();
-            let may_go_on = may_go_on.lock().await.take().unwrap();
-            let _ = may_go_on.await;
-            "secret"
-        }
-    });
-    let house = House::build_around(Router::new().route("/slow", slow)).await;
+    let (slow, mut has_reached, go_on) = slow_app();
+    let house = House::build_around(slow).await;
     let pending = house.client.request(house.signed_in(APP, "/slow").body(Body::empty()).unwrap());
     let pending = tokio::spawn(pending);
     within(has_reached.recv()).await.unwrap();
@@ -175,11 +190,7 @@ async fn g57_a_websocket_carries_bytes_until_its_session_ends() {
 
     house.test.end(&house.workspace, house.this_user()).await;
 
-    let _ = stream.write_all(b"after").await;
-    let mut rest = Vec::new();
-    let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await.expect("not cut in time");
-    assert!(ended.is_err() || rest.is_empty(), "{rest:?}");
-    assert!(rest.is_empty());
+    expect_silence(&mut stream).await;
     house.stop().await;
 }
 
@@ -293,29 +304,14 @@ async fn i1_a_websocket_of_an_app_stops_before_the_loss_of_its_role_is_settled()
 
     house.test.take_out(&house.workspace, &admins, &[&house.user]).await;
 
-    let _ = stream.write_all(b"after").await;
-    let mut rest = Vec::new();
-    let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await.expect("not cut in time");
-    assert!(ended.is_err() || rest.is_empty(), "{rest:?}");
-    assert!(rest.is_empty());
+    expect_silence(&mut stream).await;
     house.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_after_the_loss_of_the_role_is_not_given() {
-    let (reached, mut has_reached) = mpsc::channel::<()>(1);
-    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
-    let may_go_on = Arc::new(Mutex::new(Some(may_go_on)));
-    let slow = any(move || {
-        let (reached, may_go_on) = (reached.clone(), may_go_on.clone());
-        async move {
-            reached.send(()).await.unwrap();
-            let may_go_on = may_go_on.lock().await.take().unwrap();
-            let _ = may_go_on.await;
-            "secret"
-        }
-    });
-    let house = House::build_around(Router::new().route("/slow", slow)).await;
+    let (slow, mut has_reached, go_on) = slow_app();
+    let house = House::build_around(slow).await;
     let admins = house.test.grant(&house.workspace, "admin", &[&house.user]).await;
     let pending = house.client.request(house.signed_in(ADMIN_APP, "/slow").body(Body::empty()).unwrap());
     let pending = tokio::spawn(pending);

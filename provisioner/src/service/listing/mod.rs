@@ -97,9 +97,10 @@ impl<'l> Listing<'l> {
         })
     }
 
-    fn is_filtered(&self) -> bool {
-        self.users.as_ref().is_some_and(|part| part.filter.is_some())
-            || self.groups.as_ref().is_some_and(|part| part.filter.is_some())
+    /// What is filtered by, which is the same in each type.
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        let of_users = self.users.as_ref().and_then(|part| part.filter.as_ref());
+        of_users.or_else(|| self.groups.as_ref()?.filter.as_ref())
     }
 }
 

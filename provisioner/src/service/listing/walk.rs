@@ -46,7 +46,7 @@ impl Listing<'_> {
 
     /// Whether the number of all is had without looking at each.
     pub(in crate::service) async fn cheap_total(&self) -> Result<Option<u64>, Failure> {
-        if self.is_filtered() {
+        if self.filter().is_some() {
             return Ok(None);
         }
         let mut total = 0;
