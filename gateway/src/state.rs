@@ -145,7 +145,8 @@ impl Gateway {
         let flows = FlowCookies::new(Sealer::new(store.keys(KeyPurpose::FlowCookie).await?)?);
         let mut signers = signers(&store).await?.into_iter();
         let signer = signers.next().ok_or(SigningError::Key)?;
-        let (marks, lease, streams) = (Arc::new(Watermarks::default()), Arc::new(Lease::default()), Streams::default());
+        let (marks, lease, streams) =
+            (Arc::new(Watermarks::default()), Arc::new(Lease::default()), Streams::new(runtime.meters.clone()));
         let guard = Guard::new(Parts {
             keys: keys.clone(),
             sessions: runtime.sessions.clone(),
@@ -175,9 +176,10 @@ impl Gateway {
             length: runtime.config.revocation.lease,
             longest_session: settings.sessions.absolute,
             readiness,
+            meters: runtime.meters.clone(),
         };
         start_keeper(runtime, keeper, drained.clone());
-        let ringing = ring(id, runtime.bus.clone(), marks.clone(), streams.clone(), lease.clone());
+        let ringing = ring(id, runtime.bus.clone(), marks.clone(), streams.clone(), lease.clone(), runtime.meters.clone());
         let ending = cut_at_the_end(lease.clone(), streams.clone(), runtime.clock.clone());
         let until = drained.clone();
         runtime.tasks.spawn(async move { until.run_until_cancelled(ending).await });

@@ -26,7 +26,7 @@ use lockstep_shared::{
     },
     revoke::Receipt,
     runtime::{Runtime, Schema, open_lease_store},
-    store::{NewUser, Reading, Settlement, SignedIn, Store},
+    store::{FormerIdentity, NewUser, Reading, Settlement, SignedIn, Store},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -150,7 +150,7 @@ impl TestGateway {
             profile.attributes.insert(name.to_owned(), value.clone());
             Ok::<_, Infallible>(profile)
         };
-        store.update_user(workspace, user, &Actor::operator(), edit).await.unwrap().1
+        store.update_user(workspace, user, &Actor::operator(), edit).await.unwrap().settlement
     }
 
     /// A live session of a person, and the `Cookie` header that carries it.
@@ -166,7 +166,7 @@ impl TestGateway {
             sid: None,
         };
         // The first sign-in of somebody links them.
-        let _ = self.gateway.store.link(workspace, &identity, user, &Actor::operator()).await;
+        self.gateway.store.link(workspace, &identity, user, FormerIdentity::Keep, &Actor::operator()).await.unwrap();
         let mint = Mint { generation: head.generation, seq: head.seq };
         let issued = self.gateway.issuer.issue(workspace, signed_in, SignedInBy::Sso(identity), mint).await;
         let (live, set_cookie) = issued.unwrap();

@@ -3,6 +3,7 @@
 mod authorization;
 pub mod journal;
 pub mod limits;
+pub mod mail;
 pub mod oauth;
 pub mod ops;
 pub mod policy;

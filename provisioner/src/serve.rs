@@ -19,7 +19,12 @@ use lockstep_shared::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{oauth::TokenService, service::ScimService};
+use crate::{
+    journal::Journal,
+    mail::{self, Courier, MailSetupError},
+    oauth::TokenService,
+    service::ScimService,
+};
 
 /// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
 const LINGER: Duration = Duration::from_millis(500);
@@ -40,6 +45,9 @@ pub enum ServeError {
     /// Our own HTTP client cannot be made.
     #[error(transparent)]
     Outbound(#[from] SetupError),
+    /// Mail cannot be sent.
+    #[error(transparent)]
+    Mail(#[from] MailSetupError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}; is another program there? Change [provisioner] {key}")]
     Listen {
@@ -67,6 +75,7 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     runtime.meters.show_in(&ops.metrics);
     let shutdown = CancellationToken::new();
     let router = router(runtime, settings.public_url.origin())?;
+    Courier::start(runtime)?;
     let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
     start_sweeping(runtime);
     readiness.set_ready();
@@ -85,9 +94,16 @@ pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
 
 /// Everything that the provisioner answers, below `origin`.
 pub fn router(runtime: &Runtime, origin: &str) -> Result<Router, ServeError> {
-    let tokens = TokenService::new(runtime, origin, Outbound::new(&runtime.config.outbound)?);
-    let routes = ScimService::new(runtime, origin).router().merge(tokens.router());
+    let outbound = Outbound::new(&runtime.config.outbound)?;
+    let journal = journal_of(runtime);
+    let tokens = TokenService::new(runtime, origin, outbound, journal.clone());
+    let routes = ScimService::new(runtime, origin, journal).router().merge(tokens.router());
     Ok(count(observe(routes, Observation::default()), runtime.meters.clone(), "provisioner", kind))
+}
+
+fn journal_of(runtime: &Runtime) -> Journal {
+    let (closing, meters) = (runtime.closing(), runtime.meters.clone());
+    Journal::start(runtime.store.clone(), runtime.clock.clone(), &runtime.tasks, closing, meters)
 }
 
 /// What a route is for, in the metrics.
@@ -110,7 +126,8 @@ fn start_sweeping(runtime: &Runtime) {
             let pruned = store.prune_revocations(clock.now().minus(keep)).await;
             let forgotten = store.sweep_departures().await;
             let told = sweep_log(&store, clock.now().minus(log_kept), &stop).await;
-            if let Err(error) = swept.and(pruned.map(drop)).and(forgotten).and(told) {
+            let posted = mail::sweep(&store, &clock).await;
+            if let Err(error) = swept.and(pruned.map(drop)).and(forgotten).and(told).and(posted) {
                 tracing::warn!(error = %error, "old records were not swept away; trying again later");
             }
             tokio::select! {

@@ -162,6 +162,10 @@ record_id!(
     /// An entry of the provisioning log.
     EntryId, "an id of the provisioning log"
 );
+record_id!(
+    /// A notice to one recipient.
+    NoticeId, "a notice id"
+);
 
 impl Generation {
     /// Makes a new, random generation.

@@ -2,7 +2,10 @@
 //! different truths about one document. It is bounded in depth and free of NUL, which a database cannot keep; the caller bounds the
 //! size.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -13,6 +16,9 @@ pub enum JsonFault {
     /// Two readers would see two different documents.
     #[error("the name {0:?} is used twice in one object")]
     Twice(String),
+    /// More than anybody would go on to read.
+    #[error("it has more than {0} values")]
+    TooMany(usize),
     /// Not JSON, nested too deeply, or with a NUL.
     #[error(transparent)]
     Unreadable(#[from] serde_json::Error),
@@ -20,12 +26,20 @@ pub enum JsonFault {
 
 /// Reads one value of at most `depth` levels.
 pub fn strict(bytes: &[u8], depth: usize) -> Result<Value, JsonFault> {
-    let twice = RefCell::new(None);
+    strict_within(bytes, depth, usize::MAX)
+}
+
+/// Reads one value of at most `depth` levels with at most `most` values in it: a list of digits takes many times the memory and the
+/// time of a text of its size, so it is not read to its end only to be found too long.
+pub fn strict_within(bytes: &[u8], depth: usize, most: usize) -> Result<Value, JsonFault> {
+    let (twice, left) = (RefCell::new(None), Cell::new(Some(most)));
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let read = Strict { depth, twice: &twice }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    match twice.into_inner() {
-        Some(name) => Err(JsonFault::Twice(name)),
-        None => Ok(read?),
+    let strict = Strict { depth, twice: &twice, left: &left };
+    let read = strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match (twice.into_inner(), left.get()) {
+        (Some(name), _) => Err(JsonFault::Twice(name)),
+        (None, None) => Err(JsonFault::TooMany(most)),
+        (None, Some(_)) => Ok(read?),
     }
 }
 
@@ -34,6 +48,8 @@ struct Strict<'t> {
     depth: usize,
     /// The name that ended the reading.
     twice: &'t RefCell<Option<String>>,
+    /// How many more values there may be; none once there was one too many.
+    left: &'t Cell<Option<usize>>,
 }
 
 impl Strict<'_> {
@@ -51,6 +67,10 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.left.set(self.left.get().and_then(|left| left.checked_sub(1)));
+        if self.left.get().is_none() {
+            return Err(D::Error::custom("too many values"));
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -128,6 +148,15 @@ mod tests {
         for text in [r#"{"sub":"a","sub":"b"}"#, r#"{"x":[{"sub":1,"sub":1}]}"#, r#"{"sub":"a","s\u0075b":"b"}"#] {
             assert!(matches!(strict(text.as_bytes(), 9), Err(JsonFault::Twice(name)) if name == "sub"), "{text}");
         }
+    }
+
+    #[test]
+    fn a4_values_are_counted_at_any_depth_and_what_is_behind_the_last_is_not_read() {
+        let text = r#"{"a":[1,[2],{"b":3}]}"#;
+
+        assert!(strict_within(text.as_bytes(), 9, 7).is_ok());
+        assert!(matches!(strict_within(text.as_bytes(), 9, 6), Err(JsonFault::TooMany(6))));
+        assert!(matches!(strict_within(b"[1,2,3,this is no JSON", 9, 3), Err(JsonFault::TooMany(3))));
     }
 
     #[test]

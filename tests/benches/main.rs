@@ -13,6 +13,7 @@ mod scale;
 mod seed;
 mod sessions;
 mod sync;
+mod wire;
 mod work;
 mod wrk;
 

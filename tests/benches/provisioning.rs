@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use lockstep_tests::{
     harness::{Scratch, scim::Scim},
     world::text,
@@ -25,6 +25,7 @@ use crate::{
     installation::{Engine, Installation, person},
     machine::{load_average, processor_time},
     peers::{Peer, Running},
+    wire::Wire,
 };
 
 const CLIENTS: usize = 8;
@@ -157,7 +158,7 @@ struct Side {
 
 enum Subject {
     Inserter(Bare),
-    Server { runs: Runs, clients: Vec<Scim>, people: Vec<String> },
+    Server { runs: Runs, clients: Vec<Wire>, people: Vec<String> },
 }
 
 /// A server that runs as long as this is kept.
@@ -206,6 +207,7 @@ impl Side {
             let created: Value = client.post("/Users", &body).await?.expect_status(StatusCode::CREATED)?.json()?;
             people.push(text(&created, "id"));
         }
+        let clients = clients.iter().map(Wire::like).collect();
         let subject = Subject::Server { runs, clients, people };
         Ok(Self { who, subject, database: Vec::new(), next: Arc::default() })
     }
@@ -228,7 +230,7 @@ impl Side {
         Ok(Measured { round, ours, database })
     }
 
-    async fn requests(&self, work: Work, clients: &[Scim], people: &[String]) -> Result<Round, Failure> {
+    async fn requests(&self, work: Work, clients: &[Wire], people: &[String]) -> Result<Round, Failure> {
         let (begun, duration) = (Instant::now(), Duration::from_secs(SECONDS));
         let mut tasks = JoinSet::new();
         for (client, id) in clients.iter().cloned().zip(people.iter().cloned()) {
@@ -252,23 +254,29 @@ impl Side {
     }
 }
 
-async fn request(client: &Scim, work: Work, id: &str, number: u64) -> Result<(), Failure> {
+async fn request(client: &Wire, work: Work, id: &str, number: u64) -> Result<(), Failure> {
     if work == Work::Create {
-        client.post("/Users", &person(&format!("person{number:07}"))).await?.expect_status(StatusCode::CREATED)?;
-        return Ok(());
+        let (status, body) = client.send(Method::POST, "/Users", &person(&format!("person{number:07}"))).await?;
+        return if status == StatusCode::CREATED { Ok(()) } else { Err(unexpected(status, &body)) };
     }
     let change = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{ "op": "replace", "path": "title", "value": format!("Engineer {number}") }],
     });
-    let answer = client.patch(&format!("/Users/{id}"), &change).await?;
-    // RFC 7644, section 3.5.2: a server may leave the changed resource out.
-    if answer.status == StatusCode::NO_CONTENT {
-        return Ok(());
+    let (status, body) = client.send(Method::PATCH, &format!("/Users/{id}"), &change).await?;
+    match status {
+        // RFC 7644, section 3.5.2: a server may leave the changed resource out.
+        StatusCode::NO_CONTENT => Ok(()),
+        StatusCode::OK => {
+            let changed: Value = serde_json::from_slice(&body)?;
+            if text(&changed, "title") == format!("Engineer {number}") { Ok(()) } else { Err("a change was not made".into()) }
+        }
+        _ => Err(unexpected(status, &body)),
     }
-    let answer = answer.expect_status(StatusCode::OK)?;
-    let changed: Value = answer.json()?;
-    if text(&changed, "title") == format!("Engineer {number}") { Ok(()) } else { Err("a change was not made".into()) }
+}
+
+fn unexpected(status: StatusCode, body: &[u8]) -> Failure {
+    format!("answered {status}: {}", String::from_utf8_lossy(body)).into()
 }
 
 struct Measured {

@@ -17,6 +17,8 @@ mod harness;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod scim;

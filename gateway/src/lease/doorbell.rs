@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lockstep_shared::{
     bus::{Ack, Bus, Signal},
     id::ReplicaId,
+    telemetry::Meters,
 };
 
 use super::Lease;
@@ -15,12 +16,18 @@ use crate::session::{
 };
 
 /// Listens until the bus is gone.
-pub async fn ring(id: ReplicaId, bus: Arc<dyn Bus>, marks: Arc<Watermarks>, streams: Streams, lease: Arc<Lease>) {
+pub async fn ring(id: ReplicaId, bus: Arc<dyn Bus>, marks: Arc<Watermarks>, streams: Streams, lease: Arc<Lease>, meters: Meters) {
     let mut records = bus.records();
     loop {
         let applied = tokio::select! {
             signal = records.next() => match signal {
-                Some(Signal::Message(record)) => marks.apply(&record),
+                Some(Signal::Message(record)) => {
+                    let applied = marks.apply(&record);
+                    if applied == Applied::Next {
+                        meters.applied(record.kind);
+                    }
+                    applied
+                }
                 Some(Signal::Gap) => Applied::Gap,
                 None => return,
             },

@@ -9,6 +9,7 @@ use lockstep_shared::{
     id::ReplicaId,
     model::revocation::Head,
     store::{Renewal, Store, StoreError},
+    telemetry::Meters,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +67,8 @@ pub struct Keeper {
     pub longest_session: Duration,
     /// Whom to tell that the first lease is held.
     pub readiness: Readiness,
+    /// Where it is counted.
+    pub meters: Meters,
 }
 
 impl std::fmt::Debug for Keeper {
@@ -172,7 +175,8 @@ impl Keeper {
             }
             for record in &rows.records {
                 match self.marks.apply(record) {
-                    Applied::Next | Applied::Known => {}
+                    Applied::Next => self.meters.applied(record.kind),
+                    Applied::Known => {}
                     Applied::Gap | Applied::Contradiction => return Err(KeeperError::Contradiction),
                 }
             }

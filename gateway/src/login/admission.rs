@@ -36,6 +36,7 @@ impl Admission {
         let (user, method) = (signed_in.user.clone(), by.method());
         end_presented(gateway, headers).await?;
         let (_, cookie): (_, HeaderValue) = gateway.issuer.issue(&workspace, signed_in, by, mint).await?;
+        gateway.meters.signed_in("signed_in");
         tracing::Span::current().record("workspace.id", workspace.as_str()).record("user.id", user.as_str());
         tracing::info!(workspace.id = %workspace, user.id = %user, %method, "signed in by {method}");
         Ok(see_other(rd.as_str(), [cookie]))
@@ -67,6 +68,7 @@ async fn end_presented(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Sto
 /// Says a refusal of the store to the person.
 pub(super) async fn refused(gateway: &Gateway, refusal: Refusal, workspace: &WorkspaceId, rd: &ReturnTo) -> Stop {
     tracing::info!(workspace.id = %workspace, reason = %refusal, "somebody was not let in: {refusal}");
+    gateway.meters.signed_in("refused");
     let again = || Some(sign_on_link(workspace, &[("rd", rd.as_str())]));
     let (why, retry) = match refusal {
         Refusal::WorkspaceClosed => (Denied::Suspended, None),

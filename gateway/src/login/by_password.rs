@@ -59,6 +59,7 @@ pub(super) async fn submit(
     let password = SecretString::from(fields.get("password").unwrap_or_default());
     let opened = gateway.passwords.opened_by(password, accounts.clone()).await?;
     if opened.is_empty() {
+        gateway.meters.signed_in("not_believed");
         note_failure(&gateway, accounts);
         return Ok(page(&address, &rd, Some(Notice::PasswordWrong)).into_response());
     }
@@ -85,7 +86,10 @@ async fn enter(
         }
     }
     match first_refusal {
-        None | Some((Refusal::PasswordGone, _)) => Ok(None),
+        None | Some((Refusal::PasswordGone, _)) => {
+            gateway.meters.signed_in("not_believed");
+            Ok(None)
+        }
         Some((refusal, account)) => Err(refused(gateway, refusal, &account.workspace, rd).await),
     }
 }

@@ -221,6 +221,7 @@ impl Answered<'_> {
     async fn record(&self, code: &str, reason: &(dyn std::fmt::Display + Sync)) {
         let Self { gateway, flow, request_id, .. } = self;
         let detail = json!({ "code": code, "reason": reason.to_string(), "request": request_id.to_string() });
+        gateway.meters.signed_in("not_believed");
         record_refusal(gateway, &flow.workspace, flow.connection.as_str(), detail).await;
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use lockstep_shared::{
     id::{Generation, SessionId, WorkspaceId},
     model::revocation::Seq,
+    telemetry::Meters,
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,7 @@ struct Open {
 struct Inner {
     open: Mutex<Open>,
     some_held: Notify,
+    meters: Meters,
 }
 
 /// The open streams of this gateway. Clones share them.
@@ -117,10 +119,17 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.streams.with(|open| open.streams.remove(&self.number));
+        self.streams.0.meters.stream_over();
     }
 }
 
 impl Streams {
+    /// None yet; they are counted here.
+    #[must_use]
+    pub fn new(meters: Meters) -> Self {
+        Self(Arc::new(Inner { meters, ..Inner::default() }))
+    }
+
     /// Puts a stream on the list. The caller judges its session again *after* this: a row that was applied before has not cut it.
     #[must_use]
     pub fn open(&self, standing: Standing) -> Ticket {
@@ -131,6 +140,7 @@ impl Streams {
             open.streams.insert(open.next, stream);
             open.next
         });
+        self.0.meters.stream_opened();
         Ticket { streams: self.clone(), number, cut, held: is_held }
     }
 
@@ -141,9 +151,10 @@ impl Streams {
             for (number, stream) in &open.streams {
                 match stream.verdict(marks) {
                     Verdict::Alive => {}
-                    Verdict::Ended => stream.cut.cancel(),
+                    Verdict::Ended => stream.end(&self.0.meters),
                     Verdict::Stale => {
                         if !stream.held.send_replace(true) {
+                            self.0.meters.stream_held();
                             open.to_judge.push(*number);
                         }
                     }
@@ -190,12 +201,12 @@ impl Streams {
 
     /// Cuts one stream.
     pub fn cut(&self, number: u64) {
-        self.with(|open| open.streams.get(&number).inspect(|stream| stream.cut.cancel()).is_some());
+        self.with(|open| open.streams.get(&number).inspect(|stream| stream.end(&self.0.meters)).is_some());
     }
 
     /// Cuts every stream.
     pub fn cut_all(&self) {
-        self.with(|open| open.streams.values().for_each(|stream| stream.cut.cancel()));
+        self.with(|open| open.streams.values().for_each(|stream| stream.end(&self.0.meters)));
     }
 
     /// How many are open.
@@ -210,6 +221,14 @@ impl Streams {
 }
 
 impl Stream {
+    /// Cuts it, and counts that once.
+    fn end(&self, meters: &Meters) {
+        if !self.cut.is_cancelled() {
+            meters.stream_cut();
+        }
+        self.cut.cancel();
+    }
+
     fn verdict(&self, marks: &Watermarks) -> Verdict {
         let Standing { generation, mint_seq, keys, terms } = &self.standing;
         let attr_seq = terms.as_ref().map_or(Seq(i64::MAX), |terms| terms.attr_seq);

@@ -9,7 +9,11 @@ use lockstep_shared::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::scim::{Document, normalise::Notes, text::for_log};
+use crate::scim::{
+    Document,
+    normalise::{Note, Notes},
+    text::for_log,
+};
 
 /// More names of attributes than this are counted.
 const NAMES: usize = 50;
@@ -145,6 +149,7 @@ impl Line {
     /// What was understood differently from what was written.
     pub fn notes(&self, notes: &Notes) {
         if !notes.is_empty() {
+            let notes: Vec<Note> = notes.iter().map(fit).collect();
             self.tell(|told| drop(told.detail.insert("notes".to_owned(), json!(notes))));
         }
     }
@@ -218,6 +223,28 @@ fn differing(before: &Document, after: &Document, prefix: &str, names: &mut Vec<
             _ => names.push(for_log(&format!("{prefix}{name}"))),
         }
     }
+}
+
+/// What stands where a client sent as a name what can be none: it may be anything, somebody's address included.
+const NO_NAME: &str = "an attribute";
+
+/// A remark as it is kept.
+fn fit(note: &Note) -> Note {
+    let attribute = if is_attribute_name(&note.attribute) { note.attribute.clone() } else { NO_NAME.to_owned() };
+    Note { kind: note.kind, attribute }
+}
+
+/// Whether it can be the name of an attribute with its parts (RFC 7643, section 2.1), or a URN.
+pub(super) fn is_attribute_name(text: &str) -> bool {
+    let is_urn = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"));
+    let fits = |text: &str, beside: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || beside.contains(c));
+    if is_urn {
+        return fits(text, "-_.:$");
+    }
+    text.split('.').all(|part| {
+        let name = part.strip_prefix('$').unwrap_or(part);
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && fits(name, "-_$")
+    })
 }
 
 fn is_opaque(id: &str) -> bool {
@@ -316,6 +343,36 @@ mod tests {
             let line = Line::default();
             line.external_id(Some(id));
             assert_eq!(line.take().detail.contains_key("external_id"), is_kept, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_name_is_not_kept_as_one() {
+        for (sent, is_kept) in [
+            ("shoeSize", true),
+            ("name.middle_name-2", true),
+            ("members.$ref", true),
+            ("urn:acme:params:scim:schemas:extension:2.0:Shoes:size", true),
+            ("leak16@acme.example", false),
+            ("name.leak16@acme.example", false),
+            ("urn:ietf:params:scim:leak16@acme.example", false),
+            ("urn:leak16%40acme.example", false),
+            ("Ada Lovelace", false),
+            ("emails[value eq \"leak16\"].type", false),
+            ("16", false),
+            ("name.", false),
+            ("", false),
+        ] {
+            let (line, mut notes) = (Line::default(), Notes::default());
+            notes.add(NoteKind::UnknownAttribute, sent);
+
+            line.notes(&notes);
+
+            let told = Value::Object(line.take().detail);
+            let name = if is_kept { sent } else { "an attribute" };
+            assert_eq!(told["notes"][0]["attribute"], name);
+            assert!(told["notes"][0]["text"].as_str().unwrap().starts_with(&format!("{name} was ignored")), "{told}");
+            assert!(is_kept || !told.to_string().contains("leak16"), "{told}");
         }
     }
 

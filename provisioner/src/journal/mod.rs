@@ -31,14 +31,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::turned_away::Tally;
+use self::turned_away::{Kind, Tally, Told};
 use crate::scim::ScimError;
 
 pub use self::{
     client::known_as,
     line::Line,
     names::{NAME_DIGEST, Names},
-    turned_away::Reason,
+    sentence::NOTHING_TO_DO,
+    turned_away::{NoToken, OAUTH_CLIENT, Reason},
 };
 
 /// Entries that wait to be written; more make the requests wait, briefly.
@@ -115,11 +116,23 @@ impl Journal {
 
     /// Counts a request that was turned away before it was read. Whether there is such a workspace is looked up later, by the task
     /// that writes: nobody can tell from the answer.
-    pub fn turned_away(&self, workspace: &str, reason: Reason, user_agent: &str) {
+    pub fn turned_away(&self, workspace: &str, reason: &Reason, user_agent: &str) {
         self.0.meters.turned_away(reason.word());
         let Ok(workspace) = WorkspaceId::parse(workspace) else { return };
+        let told = || Told::request(reason, client::shortened(user_agent));
+        self.tell_of(&workspace, Kind::Request(reason.clone()), told);
+    }
+
+    /// Counts a token that was not granted, to nobody who is known here: neither a client nor a workspace need be there.
+    pub fn no_token(&self, workspace: &WorkspaceId, origin: &Origin, why: NoToken) {
+        self.0.meters.operated(Action::TokenGrant, why.outcome);
+        let kind = Kind::Token(None, why.kind);
+        self.tell_of(workspace, kind, || Told::token(why, None, origin.client.clone()));
+    }
+
+    fn tell_of(&self, workspace: &WorkspaceId, kind: Kind, told: impl FnOnce() -> Told) {
         let (now, at) = (self.0.clock.boot(), self.0.clock.now());
-        let entry = self.tally().add(&workspace, reason, || client::shortened(user_agent), now, at);
+        let entry = self.tally().add(workspace, kind, told, now, at);
         if let Some(entry) = entry {
             // What does not fit is not waited for: nobody could be made to wait by others' bad credentials.
             drop(self.0.sender.try_send(Item::Claimed(entry)));
@@ -248,6 +261,19 @@ impl Record {
         self.journal.write(entry).await;
     }
 
+    /// It was a token, and the client is not granted it. Whoever knows the client's name may have asked, so it is counted.
+    pub fn not_granted(mut self, why: NoToken) {
+        self.count(why.outcome);
+        self.tell_of_no_token(why);
+    }
+
+    fn tell_of_no_token(&mut self, why: NoToken) {
+        self.is_over = true;
+        let (oauth_client, client) = (std::mem::take(&mut self.credential), std::mem::take(&mut self.origin.client));
+        let kind = Kind::Token(Some(oauth_client.clone()), why.kind);
+        self.journal.tell_of(&self.workspace, kind, || Told::token(why, Some(&oauth_client), client));
+    }
+
     fn count(&self, outcome: Outcome) {
         self.journal.0.meters.operated(self.action, outcome);
     }
@@ -280,7 +306,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.is_over {
+        if !self.is_over && self.action == Action::TokenGrant {
+            let sentence = sentence::of_silence(self.action);
+            let why = NoToken { kind: "silence", status: 0, outcome: Outcome::Failed, sentence };
+            self.count(why.outcome);
+            self.tell_of_no_token(why);
+        } else if !self.is_over {
             let entry = self.entry(0, Some(&sentence::of_silence));
             self.count(Outcome::Failed);
             self.journal.write_at_once(Entry { outcome: Outcome::Failed, ..entry });

@@ -1,4 +1,4 @@
-//! Those who were not created, by a keyed digest of the name that was sent: who asks for the name finds why, and nobody reads a
+//! Those who were not created, or are deleted, by a keyed digest of their name: who asks for the name finds why, and nobody reads a
 //! name out of the log.
 
 use lockstep_shared::{
@@ -37,8 +37,25 @@ impl Names {
 
     /// The digests of a user name by every key that there was.
     pub async fn digests(&self, workspace: &WorkspaceId, user_name: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.every_key().await?.digests(workspace, user_name))
+    }
+
+    /// Every key that there was, for many names.
+    pub async fn every_key(&self) -> Result<EveryKey, StoreError> {
         let keys = self.store.keys(KeyPurpose::ProvisioningLog).await?;
-        Ok(keys.iter().map(|key| sign(&mac_key(key), workspace, user_name)).collect())
+        Ok(EveryKey(keys.iter().map(mac_key).collect()))
+    }
+}
+
+/// The keys by which digests were ever made.
+#[derive(Debug)]
+pub struct EveryKey(Vec<MacKey>);
+
+impl EveryKey {
+    /// The digests of a user name.
+    #[must_use]
+    pub fn digests(&self, workspace: &WorkspaceId, user_name: &str) -> Vec<String> {
+        self.0.iter().map(|key| sign(key, workspace, user_name)).collect()
     }
 }
 

@@ -3,7 +3,11 @@
 
 use lockstep_shared::model::provisioning::Action;
 
+use super::line::is_attribute_name;
 use crate::scim::ScimError;
+
+/// Whatever a sentence says besides, with these words in it nobody has to act on it.
+pub const NOTHING_TO_DO: &str = "nothing has to be done";
 
 /// What the client did, as the beginning of a sentence whose subject is the client.
 fn deed(action: Action) -> &'static str {
@@ -24,6 +28,7 @@ fn deed(action: Action) -> &'static str {
         Action::Search => "searched",
         Action::Bulk => "sent a Bulk request",
         Action::Discovery => "asked what this server can do",
+        Action::TokenGrant => "asked for a token",
         Action::Unknown | Action::TurnedAway | Action::Lost => "sent a request",
     }
 }
@@ -75,9 +80,10 @@ fn cause(action: Action, error: &ScimError) -> String {
         ScimError::Forbidden(told) if action == Action::Discovery => {
             and(told, "let the client read them without a filter; if it cannot, tell its vendor")
         }
-        ScimError::Forbidden(told) => {
-            unless_advised(without_values(told), "see `user adopt`, which takes an invited person into the directory")
-        }
+        ScimError::Forbidden(told) => unless_advised(
+            without_values(told),
+            "see `user adopt WORKSPACE USER`, which takes an invited person into the directory",
+        ),
         ScimError::Unresolved(told) => {
             and(told, "mend what the other entries of the same request tell, and let the client send it again")
         }
@@ -93,6 +99,7 @@ fn cause(action: Action, error: &ScimError) -> String {
                 .to_owned()
         }
         ScimError::NotFound => not_found(action).to_owned(),
+        ScimError::Compressed => format!("{error}; let the client, or the proxy before us, compress no requests"),
         ScimError::MethodNotAllowed(_) | ScimError::UnsupportedMediaType => {
             format!("{error}; check the base URL and the kind of connector at the identity provider")
         }
@@ -126,7 +133,7 @@ const ALWAYS_THERE: &str = "map it at your identity provider to something that e
 /// What the schemas do not know can be left out or defined; a path that is none is the client's.
 fn for_path(told: &str) -> &'static str {
     if told.contains("not part of any schema") {
-        "take the attribute out of the mapping, or define it with `schema add`"
+        "take the attribute out of the mapping, or define it with `schema add WORKSPACE URN`"
     } else if told.contains("sorted by") {
         "let the client sort by another attribute"
     } else {
@@ -142,7 +149,8 @@ fn for_value(action: Action, told: &str) -> String {
     } else if told.contains(REQUIRED) {
         ALWAYS_THERE
     } else if told.contains("member") {
-        "let the identity provider provision the member first, and then the group anew"
+        // A member who is not here is taken as well; what is refused is one who cannot be anybody.
+        NOT_SCIM
     } else {
         "change the mapping of this attribute at your identity provider"
     };
@@ -155,21 +163,26 @@ fn not_found(action: Action) -> &'static str {
         Action::Unknown | Action::Discovery => {
             "there is no such address here; check the base URL at the identity provider, `scim show WORKSPACE` tells the right one"
         }
+        Action::UserDelete => {
+            "there is no such user here: it was deleted already, or never was in this workspace; nothing has to be done, it is gone"
+        }
+        Action::GroupDelete => {
+            "there is no such group here: it was deleted already, or never was in this workspace; nothing has to be done, it is gone"
+        }
         Action::UserCreate
         | Action::UserRead
         | Action::UserFind
         | Action::UserUpdate
         | Action::UserActivate
         | Action::UserDeactivate
-        | Action::UserDelete
         | Action::GroupCreate
         | Action::GroupRead
         | Action::GroupFind
         | Action::GroupUpdate
         | Action::GroupMembers
-        | Action::GroupDelete
         | Action::Search
         | Action::Bulk
+        | Action::TokenGrant
         | Action::TurnedAway
         | Action::Lost => {
             "there is no such user or group here: it was deleted, or never was in this workspace; restart provisioning at the \
@@ -194,7 +207,8 @@ fn without_values(told: &str) -> String {
     let mut text = String::with_capacity(told.len());
     let mut rest = told;
     while let Some((before, quoted, after)) = first_quoted(rest) {
-        let is_name = [" is not an attribute", " is not part of any schema"].iter().any(|end| after.starts_with(end));
+        let is_name = [" is not an attribute", " is not part of any schema"].iter().any(|end| after.starts_with(end))
+            && is_attribute_name(quoted);
         text.push_str(before);
         text.push('"');
         text.push_str(if is_name { quoted } else { HIDDEN });
@@ -222,16 +236,27 @@ fn first_quoted(text: &str) -> Option<(&str, &str, &str)> {
     }
 }
 
-/// A text without what may be an address or the value in a path's filter.
+/// A text without what may be an address or the value in a path's filter. A bracket within quotes is part of a value, and opens no
+/// filter: what stands behind is told.
 fn without_people(told: &str) -> String {
     let mut text = String::with_capacity(told.len());
     let mut rest = told;
-    while let Some((before, inner)) = rest.split_once('[') {
+    while let Some(at) = rest.find(['[', '"']) {
+        let (before, found) = rest.split_at(at);
         text.push_str(before);
-        text.push('[');
-        text.push_str(HIDDEN);
-        text.push(']');
-        rest = inner.rsplit_once(']').map_or("", |(_, after)| after);
+        if let Some(inner) = found.strip_prefix('[') {
+            text.push('[');
+            text.push_str(HIDDEN);
+            text.push(']');
+            rest = inner.rsplit_once(']').map_or("", |(_, after)| after);
+        } else if let Some((_, quoted, after)) = first_quoted(found) {
+            text.push('"');
+            text.push_str(quoted);
+            text.push('"');
+            rest = after;
+        } else {
+            rest = "";
+        }
     }
     text.push_str(rest);
     let hide = |word: &str| if word.contains('@') { HIDDEN.to_owned() } else { word.to_owned() };
@@ -324,7 +349,11 @@ mod tests {
             (Action::UserCreate, value("title must be text"), mapping),
             (write, value("active must be true or false"), mapping),
             (write, value("userName is required"), ALWAYS_THERE),
-            (Action::GroupCreate, value("a member has no value"), "provision the member first, and then the group anew"),
+            (Action::GroupCreate, value("a member has no value"), NOT_SCIM),
+            (Action::GroupUpdate, value("a member must be an object with a value"), NOT_SCIM),
+            (Action::GroupUpdate, value("add members needs a value"), NOT_SCIM),
+            (Action::GroupDelete, ScimError::NotFound, "nothing has to be done, it is gone"),
+            (Action::UserDelete, ScimError::NotFound, "nothing has to be done, it is gone"),
             (Action::UserFind, value("startIndex must be a whole number"), NOT_SCIM),
             (Action::Unknown, value("version is an entity tag"), NOT_SCIM),
             (
@@ -336,7 +365,11 @@ mod tests {
             (write, ScimError::NoTarget("remove needs a path".into()), NOT_SCIM),
             (write, ScimError::NoTarget("no entry of emails satisfies the path's filter".into()), "user or group anew"),
             (write, ScimError::InvalidPath("a bracket is not closed".into()), NOT_SCIM),
-            (write, ScimError::InvalidPath("\"shoe\" is not part of any schema here".into()), "define it with `schema add`"),
+            (
+                write,
+                ScimError::InvalidPath("\"shoe\" is not part of any schema here".into()),
+                "define it with `schema add WORKSPACE URN`",
+            ),
             (
                 Action::UserFind,
                 ScimError::InvalidPath("\"x\" is not an attribute that can be sorted by".into()),
@@ -369,6 +402,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_allowed_is_told_whatever_was_sent() {
+        let allowed = "; allowed here are Premium, Standard: change the mapping at your identity provider";
+        for sent in ["\u{fffd}[31mpre\u{fffd}mium", "[", "a\"[b", "]["] {
+            let told = ScimError::InvalidValue(format!("userType is {sent:?}{allowed}"));
+
+            assert_eq!(
+                of_error(Action::UserCreate, &told),
+                format!("sent a new user, which was refused: userType is {sent:?}{allowed}")
+            );
+        }
+    }
+
+    #[test]
     fn no_name_and_no_address_is_in_a_sentence() {
         for error in [
             ScimError::InvalidFilter("\"Lovelace\" is no operator".into()),
@@ -378,6 +424,9 @@ mod tests {
             ScimError::InvalidSyntax("the body is not acceptable JSON: invalid type: string \"Ada Lovelace\"".into()),
             ScimError::InvalidSyntax("\"Lovelace is no operation: use add".into()),
             ScimError::InvalidValue("userName ada@lovelace.example is odd".into()),
+            ScimError::InvalidValue("emails[value eq \"ada lovelace\"].type must be text".into()),
+            ScimError::InvalidValue("userType is \"ada@lovelace.example\"; allowed here are Premium".into()),
+            ScimError::InvalidFilter("\"Ada Lovelace\" is not an attribute that can be filtered on".into()),
         ] {
             let sentence = of_error(Action::UserUpdate, &error).to_lowercase();
 

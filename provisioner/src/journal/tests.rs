@@ -128,14 +128,30 @@ async fn an_operation_that_nobody_waited_for_is_told() {
 }
 
 #[tokio::test]
+async fn a_token_that_nobody_waited_for_is_counted_since_anybody_may_hang_up() {
+    let database = Database::with_acme().await;
+    let running = Running::on(&database);
+
+    for _ in 0..500 {
+        drop(record(&running.journal, Action::TokenGrant));
+    }
+    running.stop().await;
+
+    let entries = database.entries("acme").await;
+    assert_eq!(entries.iter().map(|entry| entry.detail["count"].clone()).collect::<Vec<_>>(), [json!(499), json!(1)]);
+    assert_eq!((entries[0].status, entries[0].outcome, entries[0].credential.as_str()), (0, Outcome::Failed, ""));
+    assert!(entries[0].sentence.as_deref().unwrap().starts_with("asked for a token, and hung up"));
+}
+
+#[tokio::test]
 async fn a_workspace_that_is_not_there_gets_no_line_and_one_that_is_gets_few() {
     let database = Database::with_acme().await;
     let running = Running::on(&database);
 
     for _ in 0..500 {
-        running.journal.turned_away("acme", Reason::BadCredential, "curl");
-        running.journal.turned_away("nobody", Reason::BadCredential, "curl");
-        running.journal.turned_away("No Workspace", Reason::BadCredential, "curl");
+        running.journal.turned_away("acme", &Reason::BadCredential, "curl");
+        running.journal.turned_away("nobody", &Reason::BadCredential, "curl");
+        running.journal.turned_away("No Workspace", &Reason::BadCredential, "curl");
     }
     running.stop().await;
 

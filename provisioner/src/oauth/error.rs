@@ -1,5 +1,7 @@
 //! What the token endpoint refuses with (RFC 6749, section 5.2). Why a client was not believed stands in the log alone.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use lockstep_shared::store::StoreError;
@@ -44,7 +46,12 @@ pub(super) enum OAuthError {
 }
 
 impl OAuthError {
-    fn parts(&self) -> (StatusCode, &'static str) {
+    /// For who has to wait so long.
+    pub(super) fn too_often(wait: Duration) -> Self {
+        Self::RateLimited { retry_after: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
+    }
+
+    pub(super) fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request"),

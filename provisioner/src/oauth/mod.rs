@@ -5,6 +5,7 @@ mod assertion;
 mod error;
 pub(crate) mod keys;
 mod pace;
+mod refusal;
 mod request;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -16,17 +17,21 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lockstep_shared::{
     clock::SharedClock,
-    http::{client_addr::TrustedProxies, outbound::Outbound},
+    http::{client_addr::TrustedProxies, layers::RequestId, outbound::Outbound},
     id::OAuthClientId,
     jose::{Algorithm, Jws, TokenError},
-    model::oauth_client::{AssertionTrust, ClientProof, OAuthClient},
+    model::{
+        oauth_client::{AssertionTrust, ClientProof, OAuthClient},
+        provisioning::Action,
+        workspace::Workspace,
+    },
     runtime::Runtime,
     secret::is_same,
-    store::{EditError, NotGranted, OnceUntil, Store},
+    store::{EditError, OnceUntil, Store},
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -35,12 +40,14 @@ use tokio_util::task::TaskTracker;
 use self::{
     assertion::{Expected, NotBelieved, verify},
     error::OAuthError,
-    keys::{Keys, KeysError},
+    keys::Keys,
     pace::Pace,
-    request::{Shown, TokenRequest},
+    refusal::Refusal,
+    request::{Shown, TokenRequest, seems_from},
 };
 use crate::{
-    limits::{Strangers, Visitor, address_of, proxies_of},
+    journal::{Journal, Line, Origin, Reason},
+    limits::{Overload, Strangers, Visitor, address_of, proxies_of},
     service::{caller::may_provision, linger::drop_rest},
 };
 
@@ -65,6 +72,7 @@ struct Inner {
     keys: Keys,
     strangers: Strangers,
     pace: Pace,
+    journal: Journal,
     trusted_proxies: TrustedProxies,
     origin: String,
     token_url: String,
@@ -73,7 +81,7 @@ struct Inner {
 impl TokenService {
     /// A service on a runtime, reached by providers at `origin`.
     #[must_use]
-    pub fn new(runtime: &Runtime, origin: &str, outbound: Outbound) -> Self {
+    pub fn new(runtime: &Runtime, origin: &str, outbound: Outbound, journal: Journal) -> Self {
         Self(Arc::new(Inner {
             store: runtime.store.clone(),
             clock: runtime.clock.clone(),
@@ -81,6 +89,7 @@ impl TokenService {
             keys: Keys::new(outbound, runtime.clock.clone()),
             strangers: Strangers::default(),
             pace: Pace::new(runtime.clock.clone()),
+            journal,
             trusted_proxies: proxies_of(&runtime.config),
             origin: origin.to_owned(),
             token_url: format!("{origin}{TOKEN_PATH}"),
@@ -93,23 +102,45 @@ impl TokenService {
     }
 }
 
+/// Who asks, as far as is known before anything is believed.
+struct Asked<'a> {
+    id: &'a OAuthClientId,
+    shown: &'a Shown,
+    visitor: Visitor,
+    origin: &'a Origin,
+}
+
 impl Inner {
-    async fn grant(&self, headers: &HeaderMap, from: Option<IpAddr>, content: &mut Body) -> Result<Value, OAuthError> {
+    async fn grant(&self, parts: &Parts, content: &mut Body) -> Result<Value, OAuthError> {
         let body = whole(content).await?;
-        let TokenRequest { client: named, shown } = TokenRequest::parse(headers, &body)?;
-        let id = named.or_else(|| subject_of(&shown)).ok_or(OAuthError::InvalidClient)?;
+        let (from, origin) = (address_of(parts, &self.trusted_proxies), origin_of(parts));
+        let request = TokenRequest::parse(&parts.headers, &body);
+        let TokenRequest { client: named, shown } =
+            request.inspect_err(|error| self.tell_of_malformed(seems_from(&parts.headers, &body), from, &origin, error))?;
+        let id = named.or_else(|| shown.subject()).ok_or(OAuthError::InvalidClient)?;
         let visitor = self.visitor(&id, &shown, from);
         // A client that was good lately is not limited for what others do from its address.
         if !self.strangers.knows(visitor) {
-            self.strangers.attempt(from, self.clock.boot()).map_err(too_often)?;
+            self.strangers.attempt(from, self.clock.boot()).map_err(|wait| {
+                self.journal.turned_away(id.workspace().as_str(), &Reason::Busy(Overload::Strangers), &origin.client);
+                OAuthError::too_often(wait)
+            })?;
         }
-        let granted = self.grant_to(&id, &shown, visitor).await;
+        let granted =
+            self.grant_to(&Asked { id: &id, shown: &shown, visitor, origin: &origin }).await.map_err(Refusal::into_error);
         match granted {
             Ok(_) => self.strangers.note(visitor, true),
             Err(OAuthError::InvalidClient) => self.strangers.note(visitor, false),
             Err(_) => {}
         }
         granted
+    }
+
+    /// Tells the workspace that a request names, for it may well be its provider's. Who sends too many is not listened to.
+    fn tell_of_malformed(&self, named: Option<OAuthClientId>, from: Option<IpAddr>, origin: &Origin, error: &OAuthError) {
+        if let Some(id) = named.filter(|_| self.strangers.attempt(from, self.clock.boot()).is_ok()) {
+            self.journal.no_token(&id.workspace(), origin, refusal::of_malformed(error));
+        }
     }
 
     /// By what a client is known again: its secret, or where it comes from, since each assertion is new.
@@ -120,18 +151,35 @@ impl Inner {
         }
     }
 
-    async fn grant_to(&self, id: &OAuthClientId, shown: &Shown, visitor: Visitor) -> Result<Value, OAuthError> {
-        let found = self.store.oauth_client(&id.workspace(), id).await?;
-        let (client, workspace) = found.ok_or(OAuthError::InvalidClient)?;
+    async fn grant_to(&self, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let workspace = asked.id.workspace();
+        let Some((client, workspace)) = self.store.oauth_client(&workspace, asked.id).await? else {
+            self.journal.no_token(&workspace, asked.origin, Refusal::Unknown.told(None, &self.token_url));
+            return Err(Refusal::Unknown);
+        };
         tracing::Span::current().record("workspace.id", client.workspace.as_str());
-        self.pace.take(visitor).map_err(|wait| refused(&client, "it asks too often", too_often(wait)))?;
-        let once = self.authenticate(&client, shown).await?;
-        may_provision(&workspace).map_err(|why| refused(&client, why, OAuthError::UnauthorizedClient(why)))?;
-        let (secret, token) = self.store.grant_token(&client, once.as_ref()).await.map_err(|error| match error {
-            EditError::Store(error) => error.into(),
-            EditError::Refused(why @ (NotGranted::Revoked | NotGranted::Replayed)) => {
-                refused(&client, why, OAuthError::InvalidClient)
+        let name = client.id.to_string();
+        let record = self.journal.begin(&client.workspace, name, asked.origin, Action::TokenGrant, &Line::default());
+        match self.grant_to_known(&client, &workspace, asked).await {
+            Ok(granted) => {
+                record.done(StatusCode::OK.as_u16()).await;
+                Ok(granted)
             }
+            Err(why) => {
+                tracing::info!(workspace.id = %client.workspace, client.id = %client.id, "an OAuth client was refused: {why}");
+                record.not_granted(why.told(Some(&client), &self.token_url));
+                Err(why)
+            }
+        }
+    }
+
+    async fn grant_to_known(&self, client: &OAuthClient, workspace: &Workspace, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        self.pace.take(asked.visitor).map_err(Refusal::TooOften)?;
+        let once = self.authenticate(client, asked.shown).await?;
+        may_provision(workspace).map_err(Refusal::Closed)?;
+        let (secret, token) = self.store.grant_token(client, once.as_ref()).await.map_err(|error| match error {
+            EditError::Store(error) => error.into(),
+            EditError::Refused(why) => Refusal::from(why),
         })?;
         tracing::info!(client.id = %client.id, token.id = %token.id, "granted a token");
         Ok(json!({
@@ -143,38 +191,30 @@ impl Inner {
     }
 
     /// Whether what is shown is the client's; what of it may be shown once alone.
-    async fn authenticate(&self, client: &OAuthClient, shown: &Shown) -> Result<Option<OnceUntil>, OAuthError> {
-        let invalid = |why: &dyn std::fmt::Display| refused(client, why, OAuthError::InvalidClient);
+    async fn authenticate(&self, client: &OAuthClient, shown: &Shown) -> Result<Option<OnceUntil>, Refusal> {
         if client.revoked_at.is_some() {
-            return Err(invalid(&"it is revoked"));
+            return Err(Refusal::Revoked);
         }
         match (&client.proof, shown) {
             (ClientProof::Secret { digest }, Shown::Secret(secret)) => {
                 if is_same(digest, &secret.digest()) {
                     Ok(None)
                 } else {
-                    Err(invalid(&"its secret is another"))
+                    Err(Refusal::Secret)
                 }
             }
             (ClientProof::Assertion(trust), Shown::Assertion(assertion)) => {
-                let jws = Jws::parse(assertion).map_err(|error| invalid(&error))?;
-                self.believe(client, trust, &jws).await
+                self.believe(client, trust, &Jws::parse(assertion)?).await
             }
-            (ClientProof::Secret { .. }, Shown::Assertion(_)) => Err(invalid(&"it has a secret and showed an assertion")),
-            (ClientProof::Assertion(_), Shown::Secret(_)) => Err(invalid(&"it has no secret and showed one")),
+            (ClientProof::Secret { .. }, Shown::Assertion(_)) => Err(Refusal::NotByAssertion),
+            (ClientProof::Assertion(_), Shown::Secret(_)) => Err(Refusal::NotBySecret),
         }
     }
 
-    async fn believe(
-        &self,
-        client: &OAuthClient,
-        trust: &AssertionTrust,
-        jws: &Jws<'_>,
-    ) -> Result<Option<OnceUntil>, OAuthError> {
+    async fn believe(&self, client: &OAuthClient, trust: &AssertionTrust, jws: &Jws<'_>) -> Result<Option<OnceUntil>, Refusal> {
         let ours = [self.origin.as_str(), self.token_url.as_str()];
         let expected = Expected { trust, ours, now: self.clock.now() };
-        let away = |error: KeysError| refused(client, error, OAuthError::Unavailable);
-        let known = self.keys.of(&client.id, &trust.jwks_url).await.map_err(away)?;
+        let known = self.keys.of(&client.id, &trust.jwks_url).await.map_err(Refusal::Keys)?;
         let outcome = match verify(jws, &known, &expected) {
             Err(NotBelieved::Token(TokenError::KeyUnknown)) => {
                 match self.keys.after_rotation(&client.id, &trust.jwks_url).await {
@@ -184,25 +224,18 @@ impl Inner {
             }
             settled => settled,
         };
-        outcome.map_err(|why| refused(client, why, OAuthError::InvalidClient))
+        outcome.map_err(|why| match why {
+            NotBelieved::Token(TokenError::KeyUnknown) => Refusal::KeyUnknown { named: jws.key_id.clone() },
+            why => Refusal::NotBelieved(why),
+        })
     }
 }
 
-/// The one line that tells an operator why a client hears no.
-fn refused(client: &OAuthClient, why: impl std::fmt::Display, error: OAuthError) -> OAuthError {
-    tracing::info!(workspace.id = %client.workspace, client.id = %client.id, "an OAuth client was refused: {why}");
-    error
-}
-
-fn too_often(wait: Duration) -> OAuthError {
-    OAuthError::RateLimited { retry_after: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
-}
-
-/// Whom an assertion says that it speaks of: where to look, and nothing that is believed.
-fn subject_of(shown: &Shown) -> Option<OAuthClientId> {
-    let Shown::Assertion(assertion) = shown else { return None };
-    let claims = Jws::parse(assertion).and_then(|jws| jws.claims()).ok()?;
-    OAuthClientId::parse(claims.get("sub")?.as_str()?).ok()
+/// How the provisioning log names a request.
+fn origin_of(parts: &Parts) -> Origin {
+    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let id = parts.extensions.get::<RequestId>().map(ToString::to_string).unwrap_or_default();
+    Origin::new(id, user_agent)
 }
 
 async fn whole(content: &mut Body) -> Result<bytes::Bytes, OAuthError> {
@@ -218,8 +251,7 @@ async fn whole(content: &mut Body) -> Result<bytes::Bytes, OAuthError> {
 
 async fn token(State(TokenService(service)): State<TokenService>, request: Request) -> Response {
     let (parts, mut content) = request.into_parts();
-    let from = address_of(&parts, &service.trusted_proxies);
-    let outcome = timeout(LONGEST, service.grant(&parts.headers, from, &mut content)).await;
+    let outcome = timeout(LONGEST, service.grant(&parts, &mut content)).await;
     drop_rest(content, &service.tasks);
     match outcome.unwrap_or(Err(OAuthError::Unavailable)) {
         Ok(granted) => answer(StatusCode::OK, &granted),

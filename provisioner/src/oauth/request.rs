@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, header};
-use lockstep_shared::{id::OAuthClientId, secret::BearerToken};
+use lockstep_shared::{id::OAuthClientId, jose::Jws, secret::BearerToken};
 use url::form_urlencoded;
 
 use super::error::OAuthError;
@@ -20,6 +20,16 @@ pub(super) enum Shown {
     Secret(BearerToken),
     /// A signed assertion.
     Assertion(String),
+}
+
+impl Shown {
+    /// The client of which an assertion says that it speaks.
+    pub(super) fn subject(&self) -> Option<OAuthClientId> {
+        match self {
+            Self::Secret(_) => None,
+            Self::Assertion(assertion) => subject_of(assertion),
+        }
+    }
 }
 
 /// A token request.
@@ -56,6 +66,25 @@ impl TokenRequest {
             (true, ..) | (false, Some(_), ..) => Err(OAuthError::InvalidRequest("the client authenticates in more than one way")),
         }
     }
+}
+
+/// Whom a request that may be malformed seems to be from: where to look, and nothing that is believed.
+pub(super) fn seems_from(headers: &HeaderMap, body: &[u8]) -> Option<OAuthClientId> {
+    let by_header = || {
+        let (_, rest) = authorization::only(headers)?;
+        let (id, _) = authorization::basic(rest)?;
+        OAuthClientId::parse(&decoded(&id)).ok()
+    };
+    let fields: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
+    let form = Form(fields);
+    let by_form = || OAuthClientId::parse(form.get("client_id")?).ok();
+    by_header().or_else(by_form).or_else(|| subject_of(form.get("client_assertion")?))
+}
+
+/// Whom an assertion says that it speaks of.
+fn subject_of(assertion: &str) -> Option<OAuthClientId> {
+    let claims = Jws::parse(assertion).and_then(|jws| jws.claims()).ok()?;
+    OAuthClientId::parse(claims.get("sub")?.as_str()?).ok()
 }
 
 /// `client_secret_basic`: both parts are form-encoded before they are base64.

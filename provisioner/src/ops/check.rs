@@ -6,12 +6,14 @@ use lockstep_shared::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, Output};
+use super::{Context, Output, mail};
 
 /// Checks everything.
 pub(super) async fn run(context: &Context) -> Output {
     let deployment = Deployment { program: context.program(), config: context.config(), clock: context.clock() };
-    present(deployment.check().await)
+    let mut findings = deployment.check().await;
+    findings.extend(mail::check(context).await);
+    present(findings)
 }
 
 /// What there is to say of a configuration that cannot be read.

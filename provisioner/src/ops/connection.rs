@@ -280,7 +280,7 @@ async fn warn_of_enforcement(context: &Context, output: Output, id: &WorkspaceId
     }))
 }
 
-async fn find(context: &Context, workspace: &WorkspaceId, id: &ConnectionId) -> Result<Connection, OpsError> {
+pub(super) async fn find(context: &Context, workspace: &WorkspaceId, id: &ConnectionId) -> Result<Connection, OpsError> {
     context.workspace(workspace).await?;
     let store = context.store().await?;
     if let Some(connection) = store.connection(workspace, id).await? {

@@ -10,11 +10,14 @@ use lockstep_shared::{
     model::{access::MappingFault, connection::ConnectionState},
     revoke::SettleError,
     runtime::StartError,
-    store::StoreError,
+    store::{NotLinked, StoreError},
 };
 
 use super::provider::IssuerError;
-use crate::policy::EditRefusal;
+use crate::{
+    mail::{MailSetupError, MessageError, SendError},
+    policy::EditRefusal,
+};
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +127,18 @@ pub enum OpsError {
         name: String,
         /// How many there are.
         count: usize,
+    },
+    /// The person is not linked to the identity that was named.
+    #[error("{refusal}")]
+    NotLinked {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The person, as they were named.
+        user: String,
+        /// The connection.
+        connection: ConnectionId,
+        /// Why not.
+        refusal: NotLinked,
     },
     /// No such group in the workspace.
     #[error("workspace {workspace} has no group '{name}'")]
@@ -243,6 +258,34 @@ pub enum OpsError {
     /// A secret's file holds nothing, or no secret.
     #[error("{} holds no secret: one line of text was expected", .0.display())]
     NoSecret(PathBuf),
+    /// There is no mail server.
+    #[error("nothing can be mailed: the configuration has no [mail]")]
+    NoMail,
+    /// Mail cannot be sent at all.
+    #[error("{}", chain(.0))]
+    MailSetup(#[from] MailSetupError),
+    /// The test has no address that mail can be sent to.
+    #[error("{}", chain(.0))]
+    MailAddress(MessageError),
+    /// The mail server did not take the test.
+    #[error("the test was not taken: {0}")]
+    NotSent(SendError),
+    /// As many as may be are told.
+    #[error("workspace {workspace} has {most} addresses told already")]
+    TooManyRecipients {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// How many may be.
+        most: u32,
+    },
+    /// The address is not told.
+    #[error("workspace {workspace} does not have {address} told")]
+    UnknownRecipient {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The address.
+        address: String,
+    },
     /// Our own HTTP client cannot be made.
     #[error("{}", chain(.0))]
     Outbound(#[from] SetupError),
@@ -282,6 +325,11 @@ impl OpsError {
             Self::NoWorkingConnection { .. } => "no_working_connection",
             Self::UnknownUser { .. } => "user_not_found",
             Self::AmbiguousUser { .. } => "user_ambiguous",
+            Self::NotLinked { refusal, .. } => match refusal {
+                NotLinked::Taken(_) => "identity_taken",
+                NotLinked::LinkedToAnother { .. } => "user_linked",
+                NotLinked::Former { .. } => "identity_of_deleted_user",
+            },
             Self::UnknownGroup { .. } => "group_not_found",
             Self::Mapping(_) | Self::MappingFile { .. } => "mapping",
             Self::Policy { refusal, .. } => refusal.code(),
@@ -296,6 +344,11 @@ impl OpsError {
             Self::UnknownEntry { .. } => "entry_not_found",
             Self::UnknownReceipt { .. } => "receipt_not_found",
             Self::SecretFile { .. } | Self::NoSecret(_) => "secret_file",
+            Self::NoMail | Self::MailSetup(_) => "mail",
+            Self::MailAddress(_) => "mail_address",
+            Self::NotSent(_) => "mail_not_sent",
+            Self::TooManyRecipients { .. } => "too_many_recipients",
+            Self::UnknownRecipient { .. } => "recipient_not_found",
             Self::Outbound(_) => "outbound",
         }
     }
@@ -345,6 +398,20 @@ impl OpsError {
                 "give the user's id, user name or e-mail address; deactivated people count, deleted ones do not".to_owned()
             }
             Self::AmbiguousUser { .. } => "give the user's id or user name".to_owned(),
+            Self::NotLinked { workspace, user, connection, refusal } => match refusal {
+                NotLinked::Taken(owner) => format!(
+                    "look at both with `{program} user show {workspace} {owner}`; if it is not theirs, first run \
+                     `{program} user unlink {workspace} {owner} {connection}`"
+                ),
+                NotLinked::LinkedToAnother { .. } => {
+                    format!("if that is not theirs any more, first run `{program} user unlink {workspace} {user} {connection}`")
+                }
+                NotLinked::Former { .. } => {
+                    "ask the company whether its provider means this person by it now; only then run the \
+                                             command again with --hand-on (audited)"
+                        .to_owned()
+                }
+            },
             Self::UnknownGroup { .. } => {
                 "give the group's id or its display name, as the identity provider sent it; groups come by provisioning"
                     .to_owned()
@@ -376,6 +443,16 @@ impl OpsError {
                 )
             }
             Self::SecretFile { .. } => "name a file that this user may read, or - for standard input".to_owned(),
+            Self::NoMail => "give the mail server in [mail] smtp_url, and the sender in [mail] from".to_owned(),
+            Self::MailSetup(_) => "mend [outbound] ca_file".to_owned(),
+            Self::MailAddress(_) => "give a plain address, such as ada@example.com".to_owned(),
+            Self::NotSent(error) => error.fix().to_owned(),
+            Self::TooManyRecipients { workspace, .. } => {
+                format!(
+                    "have a mailing list told instead, or take one away with `{program} workspace notify {workspace} --remove ADDRESS`"
+                )
+            }
+            Self::UnknownRecipient { workspace, .. } => format!("see `{program} workspace notify {workspace}`"),
             Self::NoSecret(_) => "put the secret on the first line and nothing behind it".to_owned(),
         }
     }

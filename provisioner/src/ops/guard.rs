@@ -8,14 +8,18 @@ use lockstep_shared::{
     model::{
         audit::Actor,
         guard::{Guard, Limits},
+        notice::{MOST_RECIPIENTS, NoticeRecord, NoticeState, Recipient},
     },
 };
 use serde_json::{Value, json};
 
-use super::{Context, OpsError, Output};
+use super::{Context, OpsError, Output, mail};
 
 /// The longest approval.
 const LONGEST: Duration = Duration::from_hours(24 * 30);
+
+/// The newest notices that are looked at: one to everybody.
+const MOST_SHOWN: u32 = MOST_RECIPIENTS;
 
 /// The mass-change guard. Alone it is shown; with limits it is set, and on.
 #[derive(Debug, Clone, clap::Args)]
@@ -69,24 +73,67 @@ pub(super) async fn run(command: GuardCommand, context: &Context) -> Result<Outp
         Some(Order::Approve { lasting }) => drop(store.approve_mass_change(&workspace, lasting, &actor).await?),
     }
     let guard = store.guard(&workspace).await?;
-    Ok(show(&workspace, &guard, context))
+    let (recipients, notices) = (store.recipients(&workspace).await?, store.notices(&workspace, MOST_SHOWN).await?);
+    let is_mailed = context.config().mail.is_some();
+    Ok(show(&workspace, &guard, context, Told { is_mailed, recipients: &recipients, notices: &notices }))
 }
 
-fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context) -> Output {
+/// Who is told of a held change, and how that went.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    is_mailed: bool,
+    recipients: &'a [Recipient],
+    notices: &'a [NoticeRecord],
+}
+
+impl Told<'_> {
+    fn count(&self) -> usize {
+        self.recipients.iter().filter(|recipient| recipient.is_told).count()
+    }
+
+    fn in_words(&self) -> String {
+        match (self.is_mailed, self.count()) {
+            (false, _) => "nobody: the configuration has no [mail]".to_owned(),
+            (true, 0) => "nobody".to_owned(),
+            (true, 1) => "1 address".to_owned(),
+            (true, count) => format!("{count} addresses"),
+        }
+    }
+
+    /// Whether somebody did not get the newest one.
+    fn has_failed(&self) -> bool {
+        let newest = self.notices.first().map(|notice| notice.created_at);
+        let failed = |notice: &NoticeRecord| match notice.state {
+            NoticeState::Refused | NoticeState::GivenUp => true,
+            NoticeState::Waiting => !notice.answer.is_empty(),
+            NoticeState::Sent | NoticeState::Unwanted => false,
+        };
+        self.notices.iter().any(|notice| Some(notice.created_at) == newest && failed(notice))
+    }
+}
+
+fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context, told: Told<'_>) -> Output {
+    let (program, (written, newest)) = (context.program(), mail::in_short(told.notices));
     let Guard { is_on: _, limits, released_until, departed, held } = guard;
     let held_in_words = held.map_or_else(String::new, |held| format!("{} requests, the last at {}", held.requests, held.at));
     let is_holding = holds(guard);
     Output::of(describe(workspace, guard))
+        .member("mail", json!({ "on": told.is_mailed, "recipients": told.count(), "newest": newest }))
         .heading(heading(workspace, guard))
         .rows([
             ("passes always, an hour", format!("{} people, or {} % if that is more", limits.max, limits.percent)),
             ("lost access in the last hour", format!("{departed} people")),
             ("approved until", released_until.map_or_else(String::new, |until| until.to_string())),
             ("held in the last hour", held_in_words),
+            ("told by mail", told.in_words()),
+            ("the last mail", written),
         ])
+        .warn_if(told.has_failed(), || format!("mail has not arrived: see {program} mail list {workspace}"))
         .next_if(is_holding, || {
-            let program = context.program();
             format!("If it is meant: {program} scim guard {workspace} approve. If not: mend it at the provider; nothing of it was done.")
+        })
+        .next_if(told.is_mailed && told.count() == 0, || {
+            format!("Have somebody told by mail when something is held: {program} workspace notify {workspace} --add ADDRESS")
         })
         .next_if(released_until.is_some(), || {
             "What was held passes when the provider sends it again: Entra and Okta do so by themselves, sooner by \

@@ -95,6 +95,8 @@ async fn change(context: &Context, set: Set) -> Result<Output, OpsError> {
     context.workspace(&workspace).await?;
     let (road, store) = (context.road().await?, context.store().await?);
     let change = Change::of(context, set).await?;
+    let before = store.mapping(&workspace).await?;
+    let unmapped = change.unmapped(&before);
     let edit = |current: &Mapping| change.applied_to(current).checked().map_err(OpsError::Mapping);
     let (_, settlement) = store.update_mapping(&workspace, &Actor::operator(), edit).await.map_err(|error| match error {
         EditError::Refused(refused) => refused,
@@ -109,6 +111,9 @@ async fn change(context: &Context, set: Set) -> Result<Output, OpsError> {
     let shown = shown.warn_if(!unasked.is_empty(), || {
         let names = unasked.iter().map(AccessName::as_str).collect::<Vec<_>>().join(", ");
         format!("no app of the configuration asks for {names}: apps are told of it, but it opens none that asks for roles")
+    });
+    let shown = shown.warn_if(!unmapped.is_empty(), || {
+        format!("{} gave nothing before: there was nothing to remove", unmapped.join(", "))
     });
     Ok(shown.member("receipt", receipt::describe(&settled)).heading(in_force(&workspace, &settled)))
 }
@@ -125,7 +130,8 @@ fn in_force(workspace: &WorkspaceId, receipt: &Receipt) -> String {
 struct Change {
     whole: Option<Mapping>,
     rule: Option<Rule>,
-    removed: Vec<GroupId>,
+    /// Each with the name that the operator has for it.
+    removed: Vec<(String, GroupId)>,
     set: Set,
 }
 
@@ -151,17 +157,24 @@ impl Change {
         let mut removed = Vec::new();
         for name in &set.removed {
             // A rule may outlive its group, and then the id alone is left.
-            removed.push(match GroupId::parse(name) {
+            let group = match GroupId::parse(name) {
                 Ok(id) => id,
                 Err(_) => find(context, &set.workspace, name).await?,
-            });
+            };
+            removed.push((name.clone(), group));
         }
         Ok(Self { whole, rule, removed, set })
     }
 
+    /// The groups that are to give nothing from now on and gave nothing before: another one may have been meant.
+    fn unmapped(&self, before: &Mapping) -> Vec<String> {
+        let is_mapped = |group: &GroupId| before.rules.iter().any(|rule| rule.group == *group);
+        self.removed.iter().filter(|(_, group)| !is_mapped(group)).map(|(name, _)| name.clone()).collect()
+    }
+
     fn applied_to(&self, current: &Mapping) -> Mapping {
         let mut mapping = self.whole.clone().unwrap_or_else(|| current.clone());
-        mapping.rules.retain(|rule| !self.removed.contains(&rule.group));
+        mapping.rules.retain(|rule| !self.removed.iter().any(|(_, removed)| *removed == rule.group));
         if let Some(rule) = &self.rule {
             match mapping.rules.iter_mut().find(|earlier| earlier.group == rule.group) {
                 Some(earlier) => *earlier = rule.clone(),
@@ -197,7 +210,8 @@ fn known(policy: &Policy, workspace: &WorkspaceId, path: &AttributePath) -> Resu
     kept.map_err(|refusal| OpsError::Policy { workspace: workspace.clone(), refusal })
 }
 
-/// Reads a whole mapping, in which groups may be called by their names.
+/// Reads a whole mapping, in which groups may be called by their names. A group that is none here may have a rule only if it has it
+/// already, since a rule may outlive its group.
 async fn read(context: &Context, workspace: &WorkspaceId, path: &PathBuf) -> Result<Mapping, OpsError> {
     let unreadable = |reason: String| OpsError::MappingFile { path: path.clone(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
@@ -206,10 +220,12 @@ async fn read(context: &Context, workspace: &WorkspaceId, path: &PathBuf) -> Res
     if let Some(own) = document.get_mut("mapping") {
         document = own.take();
     }
+    let earlier = context.store().await?.mapping(workspace).await?;
     for rule in document.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(group) = rule.get_mut("group") else { continue };
         let Some(name) = group.as_str().map(str::to_owned) else { continue };
-        if GroupId::parse(&name).is_err() {
+        let is_kept = |id: &GroupId| earlier.rules.iter().any(|rule| rule.group == *id);
+        if !GroupId::parse(&name).is_ok_and(|id| is_kept(&id)) {
             *group = json!(find(context, workspace, &name).await?);
         }
     }

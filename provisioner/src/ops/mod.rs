@@ -11,9 +11,12 @@ mod context;
 mod domain;
 mod error;
 mod guard;
+mod link;
 mod log;
+mod mail;
 mod mapping;
 mod migrate;
+mod notify;
 mod oauth_client;
 mod output;
 mod policy;
@@ -96,6 +99,9 @@ pub enum Command {
     /// Who confirmed that somebody is out, and how soon
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Notices by mail: whether they get out, and what became of them
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// The audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -118,6 +124,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Output, OpsError
         Command::Migrate(command) => migrate::run(&command, context).await,
         Command::Check => Ok(check::run(context).await),
         Command::Log(command) => log::run(command, context).await,
+        Command::Mail(command) => mail::run(command, context).await,
         Command::Receipt(command) => receipt::run(command, context).await,
         Command::Audit(command) => audit::run(command, context).await,
     }

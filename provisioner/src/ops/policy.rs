@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lockstep_shared::{
     id::WorkspaceId,
     model::audit::Actor,
-    store::{EditError, PolicyEdit, Store, StoreError},
+    store::{EditError, PolicyEdit, Settlement, Store, StoreError},
 };
 use serde_json::{Value, json};
 
@@ -29,14 +29,15 @@ pub(super) async fn read(context: &Context, workspace: &WorkspaceId) -> Result<P
     Policy::read(stored).map_err(|error| refused(workspace, error.into()))
 }
 
-/// Changes what the workspace asks for; `target` names in the audit trail what the change is about. `None`: it was so already.
+/// Changes what the workspace asks for; `target` names in the audit trail what the change is about. `None`: it was so already. Where
+/// apps see more or less of people by it, that is still to be settled.
 pub(super) async fn edit(
     context: &Context,
     workspace: &WorkspaceId,
     action: &'static str,
     target: Value,
     change: impl FnOnce(PolicyDocument) -> Result<Edited, EditRefusal>,
-) -> Result<Option<Edited>, OpsError> {
+) -> Result<Option<(Edited, Settlement)>, OpsError> {
     context.workspace(workspace).await?;
     let mut edited = None;
     let pure = |stored: Value| -> Result<Option<PolicyEdit>, EditRefusal> {
@@ -51,11 +52,11 @@ pub(super) async fn edit(
         Ok(Some(PolicyEdit { document, detail }))
     };
     let outcome = context.store().await?.edit_scim_policy(workspace, &Actor::operator(), action, pure).await;
-    outcome.map_err(|error| match error {
+    let settlement = outcome.map_err(|error| match error {
         EditError::Refused(refusal) => refused(workspace, refusal),
         EditError::Store(error) => error.into(),
     })?;
-    Ok(edited)
+    Ok(edited.zip(settlement.map(|(_, settlement)| settlement)))
 }
 
 fn refused(workspace: &WorkspaceId, refusal: EditRefusal) -> OpsError {

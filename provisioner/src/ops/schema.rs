@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lockstep_shared::id::WorkspaceId;
+use lockstep_shared::{id::WorkspaceId, revoke::Road, store::Settlement};
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     policy::{self, plural, resource},
 };
 use crate::{
-    policy::{Extension, notation},
+    policy::{Edited, Extension, notation},
     scim::{
         ResourceKind,
         schema::{Attribute, Schema},
@@ -80,14 +80,14 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
 
 async fn define(context: &Context, add: Add) -> Result<Output, OpsError> {
     let (workspace, resources, replace) = (add.workspace.clone(), add.resources.clone(), add.replace);
-    let schemas = definitions(add)?;
+    let (schemas, road) = (definitions(add)?, context.road().await?);
     let names: Vec<String> = schemas.iter().map(|schema| schema.id.clone()).collect();
     for schema in &schemas {
         let target = json!({ "schema": schema.id, "resources": resources });
-        policy::edit(context, &workspace, "scim.schema_set", target, |document| {
+        let edited = policy::edit(context, &workspace, "scim.schema_set", target, |document| {
             document.with_schema(&resources, schema, replace)
-        })
-        .await?;
+        });
+        settle(road, &workspace, edited.await?).await?;
     }
     let types: Vec<&str> = resources.iter().copied().map(plural).collect();
     Ok(list(context, &workspace)
@@ -112,6 +112,14 @@ fn from_file(path: &Path) -> Result<Vec<Schema>, OpsError> {
     notation::schemas(&text).map_err(|error| unusable(error.to_string()))
 }
 
+/// Waits until every gateway shows apps what they may see now. Nobody is told of it who has changed nothing.
+async fn settle(road: &Road, workspace: &WorkspaceId, edited: Option<(Edited, Settlement)>) -> Result<(), OpsError> {
+    if let Some((_, settlement)) = edited.filter(|(_, settlement)| *settlement != Settlement::default()) {
+        road.settle(workspace, settlement).await?;
+    }
+    Ok(())
+}
+
 async fn list(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsError> {
     let policy = policy::read(context, workspace).await?;
     let extensions = &policy.document().extensions;
@@ -126,7 +134,7 @@ async fn remove(
     urn: &str,
     resource: Option<ResourceKind>,
 ) -> Result<Output, OpsError> {
-    let policy = policy::read(context, workspace).await?;
+    let (policy, road) = (policy::read(context, workspace).await?, context.road().await?);
     let same = |extension: &&Extension| extension.schema.id.eq_ignore_ascii_case(urn);
     let has = policy.document().extensions.iter().filter(same).map(|extension| extension.resource);
     let has: Vec<ResourceKind> = has.filter(|has| resource.is_none_or(|wanted| wanted == *has)).collect();
@@ -134,8 +142,9 @@ async fn remove(
     let resources = if has.is_empty() { vec![resource.unwrap_or(ResourceKind::User)] } else { has };
     for resource in resources {
         let target = json!({ "schema": urn, "resources": [resource] });
-        policy::edit(context, workspace, "scim.schema_removed", target, |document| document.without_schema(resource, urn))
-            .await?;
+        let edited =
+            policy::edit(context, workspace, "scim.schema_removed", target, |document| document.without_schema(resource, urn));
+        settle(road, workspace, edited.await?).await?;
     }
     Ok(list(context, workspace)
         .await?

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lockstep_shared::{
-    id::{GroupId, UserId, WorkspaceId},
+    id::{ConnectionId, GroupId, UserId, WorkspaceId},
     model::{
         access::{Access, AccessName, Mapping, Source},
         audit::Actor,
@@ -16,7 +16,7 @@ use lockstep_shared::{
 use serde_json::{Value, json};
 
 use super::{
-    Context, OpsError, Output, adoption, mapping, receipt,
+    Context, OpsError, Output, adoption, link, mapping, receipt,
     workspace::{INVITATION, email},
 };
 
@@ -48,6 +48,17 @@ pub enum Command {
         /// The user's id, user name or e-mail address
         user: String,
     },
+    /// Link a person to an identity at the provider, where no rule does it; never one that is somebody else's
+    Link(link::New),
+    /// Take a person's identity at a connection away; the sessions made by it end
+    Unlink {
+        /// The workspace
+        workspace: WorkspaceId,
+        /// The user's id, user name or e-mail address
+        user: String,
+        /// The connection
+        connection: ConnectionId,
+    },
     /// Change how a person signs in; their sessions end
     LoginMethod {
         /// The workspace
@@ -71,6 +82,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
         Command::Invite { workspace, email } => invite(context, workspace, email).await,
         Command::Show { workspace, user } => show(context, &workspace, &user).await,
         Command::Adopt { workspace, user } => adoption::adopt(context, &workspace, &user).await,
+        Command::Link(new) => link::link(context, new).await,
+        Command::Unlink { workspace, user, connection } => link::unlink(context, &workspace, &user, &connection).await,
         Command::LoginMethod { workspace, user, method } => set_login_method(context, &workspace, &user, method).await,
         Command::RevokeSessions { workspace, user } => revoke_sessions(context, &workspace, &user).await,
     }
@@ -100,7 +113,7 @@ async fn show(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<
     let (store, program) = (context.store().await?, context.program());
     let person = store.person(workspace, &user.id).await?;
     let (mapping, groups) = (store.mapping(workspace).await?, store.groups_of(workspace, &user.id).await?);
-    let adopted = store.adoption(workspace, &user.id).await?;
+    let (adopted, identities) = (store.adoption(workspace, &user.id).await?, store.links(workspace, &user.id).await?);
     // Whoever was deactivated has a profile, but is no person to any app.
     let person = person.map_or_else(|| Person::of(&user.profile, Vec::new()), |(person, _)| person);
     let sources = sources(&mapping, &groups, &user);
@@ -112,6 +125,7 @@ async fn show(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<
     Ok(Output::of(describe(&user, &person))
         .member("access", json!(described))
         .member("adoption", adoption::describe(adopted.as_ref()))
+        .member("links", identities.iter().map(link::describe).collect())
         .heading(format!("User {} of workspace {workspace}", user.id))
         .rows([
             ("user name", user.profile.user_name.clone()),
@@ -120,6 +134,7 @@ async fn show(context: &Context, workspace: &WorkspaceId, name: &str) -> Result<
             ("external id", user.profile.external_id.clone().unwrap_or_default()),
             ("active", if user.profile.active { "yes" } else { "no: no role, no team" }.to_owned()),
             ("signs in by", user.login_method.to_string()),
+            ("linked to", link::in_words(&identities)),
             ("came from", adoption::in_words(user.origin, adopted.as_ref())),
             ("roles", person.roles.join(", ")),
             ("teams", person.teams.join(", ")),

@@ -7,6 +7,7 @@ use lockstep_shared::{
     model::{
         audit::Actor,
         connection::Connection,
+        notice::is_mailable,
         text::EmailAddress,
         workspace::{Enforcement, Plan, Workspace, WorkspaceState},
     },
@@ -14,7 +15,13 @@ use lockstep_shared::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, OpsError, Output, connection, context::Addresses, domain, receipt};
+use super::{
+    Context, OpsError, Output, connection,
+    context::Addresses,
+    domain,
+    notify::{self, Notify},
+    receipt,
+};
 
 /// How long an invitation is open.
 pub(super) const INVITATION: Duration = Duration::from_hours(72);
@@ -32,7 +39,7 @@ pub enum Command {
         /// What the company has bought: free or enterprise
         #[arg(long, default_value = "free")]
         plan: Plan,
-        /// Invite this person as the first; prints a link that works once, within 72 hours
+        /// Invite this person as the first; prints a link that works once, within 72 hours. They are also written to, as by `notify`
         #[arg(long, value_name = "EMAIL", value_parser = email)]
         admin: Option<String>,
     },
@@ -53,6 +60,8 @@ pub enum Command {
         #[arg(long, group = "change")]
         plan: Option<Plan>,
     },
+    /// Say who is written to when something has to be looked at, or show it
+    Notify(Notify),
     /// Close a workspace: everybody is signed out, nobody signs in, SCIM is refused
     Suspend {
         /// The workspace
@@ -83,6 +92,7 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
         Command::Create { id, name, plan, admin } => create(context, &id, &name, plan, admin.as_deref()).await,
         Command::Show { id } => show(context, &id).await,
         Command::Set { id, name, plan } => set(context, &id, name.as_deref(), plan).await,
+        Command::Notify(command) => notify::run(command, context).await,
         Command::Suspend { id } => set_state(context, &id, WorkspaceState::Suspended).await,
         Command::Resume { id } => set_state(context, &id, WorkspaceState::Active).await,
     }
@@ -100,10 +110,12 @@ async fn create(context: &Context, id: &WorkspaceId, name: &str, plan: Plan, adm
         .rows(rows(&workspace, &addresses));
     if let Some(email) = admin {
         let (user, token) = store.invite(id, email, INVITATION, &Actor::operator()).await?;
+        let is_told = is_mailable(email) && store.add_recipient(id, email, &Actor::operator()).await?;
         let setup_url = addresses.invitation(id, &token);
         output = output
             .member("setup_url", json!(setup_url))
             .member("admin", json!(user))
+            .warn_if(!is_told, || format!("notices cannot be mailed to {email}: have another address told by `{program} workspace notify {id} --add ADDRESS`"))
             .next(format!("Send this link to {email}; it works once, within 72 hours:"))
             .next(format!("  {setup_url}"));
     }

@@ -8,7 +8,7 @@ use super::{Extension, Policy, PolicyDocument, PolicyError};
 use crate::scim::{
     Profile, ResourceKind, ResourceSchema,
     normalise::{AttributeRule, AttributeRules, RuleError},
-    schema::{Found, Schema, SchemaError},
+    schema::{self, Found, Schema, SchemaError},
 };
 
 /// The most schemas of a workspace's own.
@@ -56,6 +56,12 @@ fn in_its_place(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default()
 }
 
+impl From<RuleError> for EditRefusal {
+    fn from(error: RuleError) -> Self {
+        Self::Policy(error.into())
+    }
+}
+
 impl EditRefusal {
     /// A stable word for programs.
     #[must_use]
@@ -79,6 +85,12 @@ impl EditRefusal {
             Self::Policy(PolicyError::Schema(SchemaError::Taken(_) | SchemaError::Shadows(_))) => {
                 format!("choose another URN; `{program} schema list {workspace}` shows those in use")
             }
+            Self::Policy(PolicyError::Schema(SchemaError::IsAttribute { schema, .. })) if schema::is_of_scim(schema) => {
+                "choose another URN".to_owned()
+            }
+            Self::Policy(PolicyError::Schema(SchemaError::IsAttribute { schema, .. })) => {
+                format!("choose another URN, or first run `{program} schema remove {workspace} {schema}`; what is stored stays")
+            }
             Self::Policy(PolicyError::Schema(SchemaError::Differs(_))) => {
                 "give both resource types the same definition, or the second another URN".to_owned()
             }
@@ -92,7 +104,15 @@ impl EditRefusal {
             Self::Policy(PolicyError::Rule(RuleError::Default(_))) => {
                 "choose one of the allowed values, or give --no-default or other values with --allow".to_owned()
             }
-            Self::Policy(PolicyError::Rule(_)) => "leave --allow and --default out, or choose another attribute".to_owned(),
+            Self::Policy(PolicyError::Rule(RuleError::NotWritten(_) | RuleError::NotSeen(_))) => {
+                "choose another attribute, one that the identity provider writes; no rule can be on this one".to_owned()
+            }
+            Self::Policy(PolicyError::Rule(RuleError::Identifies(_))) => {
+                "leave --default out; --allow too, but for a group's displayName; --required may stay".to_owned()
+            }
+            Self::Policy(PolicyError::Rule(RuleError::NotText(_))) => {
+                "leave --allow and --default out, or choose another attribute".to_owned()
+            }
             Self::Policy(PolicyError::Shape(_)) => format!("run `{program} check`; the newest release may have written it"),
             Self::Defined(_) => "give the whole new definition and --replace; what is stored stays".to_owned(),
             Self::NoSchema(_) => format!("see `{program} schema list {workspace}`"),
@@ -178,6 +198,7 @@ impl PolicyDocument {
             allowed: change.allowed.clone().unwrap_or(old.allowed),
             default: change.default.clone().unwrap_or(old.default),
         };
+        new.may_be_set(resource)?;
         rules.retain(|rule| rule.path != new.path);
         let after = if new.is_idle() { Value::Null } else { json!(new) };
         rules.extend((!new.is_idle()).then_some(new));

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::scim::schema::{Attribute, AttributeType, Schema};
+use crate::scim::schema::{self, Attribute, AttributeType, Schema};
 
 /// Where the issue's `{key}` stands in a URN: any name is an attribute.
 const ANY_KEY: &str = ":{key}";
@@ -39,15 +39,16 @@ pub enum NotationError {
         /// What there is.
         known: &'static [&'static str],
     },
-    /// There is no schema in it.
-    #[error("the file has no schema")]
+    /// There is no schema in it, or none but SCIM's own.
+    #[error("the file has no schema but those that every workspace has")]
     Empty,
 }
 
-/// Reads the schemas of a file: one, a list of them, or what another server answers to `GET /Schemas`.
+/// Reads the schemas of a file: one, a list of them, or what a server answers to `GET /Schemas`. Such an answer has SCIM's own
+/// schemas too, which are here already, whatever the other server makes of them: in a list they are passed over.
 pub fn schemas(text: &str) -> Result<Vec<Schema>, NotationError> {
     let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))?;
-    let listed = match value {
+    let mut listed = match value {
         Value::Array(listed) => listed,
         Value::Object(mut answer) if !answer.contains_key("id") && answer.contains_key("Resources") => {
             match answer.remove("Resources") {
@@ -56,15 +57,16 @@ pub fn schemas(text: &str) -> Result<Vec<Schema>, NotationError> {
                 None => Vec::new(),
             }
         }
-        one => vec![one],
+        one => return Ok(vec![read(one)?]),
     };
+    listed.retain(|value| !value.get("id").and_then(Value::as_str).is_some_and(schema::is_of_scim));
     if listed.is_empty() {
         return Err(NotationError::Empty);
     }
-    listed.into_iter().map(schema).collect()
+    listed.into_iter().map(read).collect()
 }
 
-fn schema(value: Value) -> Result<Schema, NotationError> {
+fn read(value: Value) -> Result<Schema, NotationError> {
     if let Value::Object(members) = &value {
         only(members, "schema", &OF_SCHEMA)?;
         attributes(members.get("attributes"))?;
@@ -159,6 +161,20 @@ mod tests {
             assert_eq!((read.len(), read[0].id.as_str(), read[0].name.as_str()), (1, "urn:x:y", "y"), "{text}");
         }
         assert_eq!(schemas(&format!("[{one},{one}]")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn scims_own_schemas_are_passed_over_in_a_list() {
+        let own = r#"{"id":"urn:x:y","attributes":[{"name":"a"}]}"#;
+        let core = r#"{"id":"URN:ietf:params:scim:schemas:core:2.0:User","attributes":[{"name":"userName","vendorsWord":1}]}"#;
+        let enterprise = r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User","attributes":[]}"#;
+        for text in [format!("[{core},{own}]"), format!(r#"{{"totalResults":3,"Resources":[{enterprise},{own},{core}]}}"#)] {
+            let read: Vec<String> = schemas(&text).unwrap().into_iter().map(|schema| schema.id).collect();
+            assert_eq!(read, ["urn:x:y"], "{text}");
+        }
+
+        assert!(matches!(schemas(&format!("[{core},{enterprise}]")), Err(NotationError::Empty)));
+        assert_eq!(schemas(enterprise).unwrap().len(), 1, "who names one alone is told that it is defined");
     }
 
     #[test]

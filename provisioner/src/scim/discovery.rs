@@ -154,7 +154,8 @@ pub fn schema(set: &SchemaSet, urn: &str, base_url: &str) -> Option<Value> {
 }
 
 fn schema_of(schema: &Schema, base_url: &str) -> Value {
-    // Write-only attributes are taken and dropped: announcing them would promise that they have an effect.
+    // Of RFC 7643, section 8.7.1, `password` is left out. It is taken and dropped here, and what is announced can be mapped: a
+    // directory would send passwords for nothing. IPSIE's AL2 wants no such attribute at all.
     let kept = schema.attributes.iter().filter(|attribute| attribute.mutability != Mutability::WriteOnly);
     json!({
         "schemas": [SCHEMA],

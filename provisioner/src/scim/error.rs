@@ -75,6 +75,9 @@ pub enum ScimError {
     /// The body is neither `application/scim+json` nor `application/json`.
     #[error("send application/scim+json")]
     UnsupportedMediaType,
+    /// The body is compressed.
+    #[error("the body is compressed, and compressed bodies are not read here: send it without Content-Encoding")]
+    Compressed,
     /// The workspace's rate is used up for this many seconds.
     #[error("too many requests: try again in {retry_after} s")]
     RateLimited {
@@ -127,7 +130,7 @@ impl ScimError {
             Self::Unresolved(_) => (StatusCode::CONFLICT, None),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, None),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+            Self::UnsupportedMediaType | Self::Compressed => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
             // Both Entra and Okta come again after a 429; to Okta a 503 is a failed task that a person has to start again.
             Self::RateLimited { .. } | Self::Held { .. } => (StatusCode::TOO_MANY_REQUESTS, None),
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
@@ -149,11 +152,45 @@ impl ScimError {
         Value::Object(body)
     }
 
+    /// After how many seconds the same request may be sent again, where waiting helps.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Held { retry_after } | Self::Unavailable { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::InvalidSyntax(_)
+            | Self::InvalidFilter(_)
+            | Self::InvalidPath(_)
+            | Self::InvalidValue(_)
+            | Self::Mutability(_)
+            | Self::NoTarget(_)
+            | Self::TooMany(_)
+            | Self::Uniqueness(_)
+            | Self::Unresolved(_)
+            | Self::InvalidCursor
+            | Self::ExpiredCursor
+            | Self::InvalidCount
+            | Self::Unauthorized
+            | Self::Forbidden(_)
+            | Self::NotFound
+            | Self::MethodNotAllowed(_)
+            | Self::PreconditionFailed
+            | Self::TooLarge(_)
+            | Self::UnsupportedMediaType
+            | Self::Compressed
+            | Self::Internal { .. }
+            | Self::NotImplemented(_) => None,
+        }
+    }
+
     /// The header that the cause asks for beside the body.
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
+            // RFC 9110, section 12.5.3: in an answer it says which encodings would have been read.
+            Self::Compressed => Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
             // Okta reads whole seconds alone: with a date, or nothing, it pauses for five minutes.
             Self::RateLimited { retry_after } | Self::Held { retry_after } | Self::Unavailable { retry_after } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(*retry_after)))
@@ -241,7 +278,8 @@ pub(crate) mod tests {
             ScimError::MethodNotAllowed(_) => ScimError::PreconditionFailed,
             ScimError::PreconditionFailed => ScimError::TooLarge(text()),
             ScimError::TooLarge(_) => ScimError::UnsupportedMediaType,
-            ScimError::UnsupportedMediaType => ScimError::RateLimited { retry_after: 7 },
+            ScimError::UnsupportedMediaType => ScimError::Compressed,
+            ScimError::Compressed => ScimError::RateLimited { retry_after: 7 },
             ScimError::RateLimited { .. } => ScimError::Held { retry_after: 7 },
             ScimError::Held { .. } => ScimError::Unavailable { retry_after: 7 },
             ScimError::Unavailable { .. } => ScimError::Internal { request_id: text() },

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ScimError;
+use super::{Document, ScimError};
 
 /// The schema of a list answer.
 pub const LIST_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -55,9 +55,9 @@ fn whole(name: &str, text: Option<&str>) -> Result<Option<i64>, ScimError> {
     text.parse().map(Some).map_err(|_| ScimError::InvalidValue(format!("{name} must be a whole number")))
 }
 
-/// A page of resources.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ListResponse {
+/// A page of resources, which are whole values or as they are to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListResponse<R = Value> {
     /// How many there are in all; a page by cursor may not know.
     pub total_results: Option<u64>,
     /// The index of the first; a page by cursor has none.
@@ -67,32 +67,47 @@ pub struct ListResponse {
     /// The cursor of the page before (RFC 9865).
     pub previous_cursor: Option<String>,
     /// The resources.
-    pub resources: Vec<Value>,
+    pub resources: Vec<R>,
 }
 
-impl ListResponse {
+impl<R> Default for ListResponse<R> {
+    fn default() -> Self {
+        Self { total_results: None, start_index: None, next_cursor: None, previous_cursor: None, resources: Vec::new() }
+    }
+}
+
+impl<R> ListResponse<R> {
     /// A page by index.
     #[must_use]
-    pub fn page(total_results: u64, paging: Paging, resources: Vec<Value>) -> Self {
+    pub fn page(total_results: u64, paging: Paging, resources: Vec<R>) -> Self {
         Self { total_results: Some(total_results), start_index: Some(paging.start_index), resources, ..Self::default() }
     }
 
     /// Everything at once, as discovery answers.
     #[must_use]
-    pub fn all(resources: Vec<Value>) -> Self {
+    pub fn all(resources: Vec<R>) -> Self {
         let total = u64::try_from(resources.len()).unwrap_or(u64::MAX);
         Self { total_results: Some(total), start_index: Some(1), resources, ..Self::default() }
     }
 
+    /// The body but for `Resources`.
+    #[must_use]
+    pub fn head(&self) -> Document {
+        let mut head = Map::from_iter([("schemas".to_owned(), json!([LIST_SCHEMA]))]);
+        head.extend(self.total_results.map(|total| ("totalResults".to_owned(), total.into())));
+        head.extend(self.start_index.map(|index| ("startIndex".to_owned(), index.into())));
+        head.insert("itemsPerPage".to_owned(), self.resources.len().into());
+        let cursors = [("nextCursor", &self.next_cursor), ("previousCursor", &self.previous_cursor)];
+        head.extend(cursors.into_iter().filter_map(|(name, cursor)| Some((name.to_owned(), cursor.as_deref()?.into()))));
+        head
+    }
+}
+
+impl ListResponse {
     /// The body. `Resources` is there even if it is empty: Entra's connection test asks for it.
     #[must_use]
     pub fn into_value(self) -> Value {
-        let mut body = Map::from_iter([("schemas".to_owned(), json!([LIST_SCHEMA]))]);
-        body.extend(self.total_results.map(|total| ("totalResults".to_owned(), total.into())));
-        body.extend(self.start_index.map(|index| ("startIndex".to_owned(), index.into())));
-        body.insert("itemsPerPage".to_owned(), self.resources.len().into());
-        body.extend(self.next_cursor.map(|cursor| ("nextCursor".to_owned(), cursor.into())));
-        body.extend(self.previous_cursor.map(|cursor| ("previousCursor".to_owned(), cursor.into())));
+        let mut body = self.head();
         body.insert("Resources".to_owned(), Value::Array(self.resources));
         Value::Object(body)
     }

@@ -20,8 +20,9 @@ pub mod schema;
 pub mod sort;
 pub mod stored;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
+pub mod write;
 
 pub use error::ScimError;
 pub use filter::Filter;

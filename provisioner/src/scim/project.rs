@@ -137,6 +137,12 @@ impl Projection {
         schema.attribute(name).is_some_and(|definition| self.verdict(None, definition).is_wanted())
     }
 
+    /// Tells whether the entries of a core list will be answered with a part of theirs.
+    #[must_use]
+    pub fn wants_part(&self, name: &str, part: &str, schema: &ResourceSchema) -> bool {
+        schema.attribute(name).is_some_and(|definition| self.verdict(None, definition).keeps(definition, part))
+    }
+
     /// The part of the resource that is answered.
     #[must_use]
     pub fn apply(&self, resource: Document, schema: &ResourceSchema) -> Document {
@@ -165,16 +171,10 @@ impl Projection {
     }
 
     fn attribute(&self, extension: Option<&str>, definition: &Attribute, value: Value) -> Option<Value> {
-        match self.verdict(extension, definition) {
-            Verdict::Nothing => None,
-            Verdict::All => Some(parts(value, &|sub| is_by_default(definition, sub))),
-            Verdict::Parts { only, without } => Some(parts(value, &|sub| {
-                let named = only.iter().any(|part| part == sub);
-                let excluded = without.iter().any(|part| part == sub) && !is_always(definition, sub);
-                !excluded && (named || is_always(definition, sub) || (only.is_empty() && is_by_default(definition, sub)))
-            }))
-            .filter(|value| value.as_object().is_none_or(|parts| !parts.is_empty())),
-        }
+        let verdict = self.verdict(extension, definition);
+        let kept = verdict.is_wanted().then(|| parts(value, &|sub| verdict.keeps(definition, sub)))?;
+        let is_left = |value: &Value| value.as_object().is_none_or(|parts| !parts.is_empty());
+        Some(kept).filter(|kept| verdict == Verdict::All || is_left(kept))
     }
 
     fn verdict(&self, extension: Option<&str>, definition: &Attribute) -> Verdict {
@@ -204,6 +204,7 @@ impl Projection {
     }
 }
 
+#[derive(PartialEq, Eq)]
 enum Verdict {
     Nothing,
     All,
@@ -215,6 +216,19 @@ impl Verdict {
         match self {
             Self::Nothing => false,
             Self::All | Self::Parts { .. } => true,
+        }
+    }
+
+    /// Whether a part of the attribute's value, or of each of its values, is answered.
+    fn keeps(&self, definition: &Attribute, sub: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::All => is_by_default(definition, sub),
+            Self::Parts { only, without } => {
+                let named = only.iter().any(|part| part == sub);
+                let excluded = without.iter().any(|part| part == sub) && !is_always(definition, sub);
+                !excluded && (named || is_always(definition, sub) || (only.is_empty() && is_by_default(definition, sub)))
+            }
         }
     }
 }

@@ -115,6 +115,7 @@ fn as_text(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use lockstep_shared::model::{definitions::Definitions, user};
     use serde_json::json;
 
     use super::super::schema::{ResourceKind, SchemaSet};
@@ -158,6 +159,79 @@ mod tests {
 
             assert_eq!(shown, seen, "{definition} {stored}");
         }
+    }
+
+    /// The gateways have a reading of their own of what the definitions show. It may show less than a GET, where a value would have to be
+    /// bent, and never anything else.
+    #[test]
+    fn apps_see_of_a_record_what_a_get_shows_or_less() {
+        let kinds = ["string", "boolean", "decimal", "integer", "dateTime", "reference", "binary", "complex"];
+        let values = [
+            json!("Blue"),
+            json!("7"),
+            json!("true"),
+            json!(""),
+            json!(" "),
+            json!("2026-01-01"),
+            json!("2026-01-01T00:00:00"),
+            json!("2026-01-01T00:00:00Z"),
+            json!("12026-01-01"),
+            json!("QUJD"),
+            json!("QUJD==="),
+            json!("%"),
+            json!(7),
+            json!(-7),
+            json!(7.5),
+            json!(1e300),
+            json!(true),
+            json!(null),
+            json!([]),
+            json!(["Blue"]),
+            json!(["Blue", "Red"]),
+            json!([7, true]),
+            json!(["7"]),
+            json!([["Blue"]]),
+            json!([null]),
+            json!({}),
+            json!({"value": "Blue"}),
+            json!({"VALUE": "Blue"}),
+            json!({"value": 7}),
+            json!({"other": "Blue"}),
+            json!({"value": "Blue", "other": "x"}),
+            json!([{"value": "Blue"}]),
+        ];
+        let mut shown = 0;
+        for kind in kinds {
+            for is_list in [false, true] {
+                let parts = if kind == "complex" { json!([{"name": "value"}]) } else { json!([]) };
+                let attribute = json!({"name": "a", "type": kind, "multiValued": is_list, "subAttributes": parts});
+                for (names, free_form) in [(json!([attribute]), false), (json!([{"name": "b"}]), false), (json!([]), true)] {
+                    let schema = json!({"id": URN, "attributes": names, "freeForm": free_form});
+                    let set = SchemaSet::standard()
+                        .with_extension(ResourceKind::User, serde_json::from_value(schema.clone()).unwrap())
+                        .unwrap();
+                    let definitions = Definitions::read(json!({"extensions": [{"resource": "User", "schema": schema}]})).unwrap();
+                    for value in &values {
+                        let document = Document::from_iter([(URN.to_owned(), json!({"a": value}))]);
+                        let by_get = Stored::read(&document, set.of(ResourceKind::User)).seen;
+                        let record = user::Profile {
+                            user_name: "jo".into(),
+                            external_id: None,
+                            active: true,
+                            attributes: document.clone(),
+                        };
+
+                        let by_apps = definitions.seen(record).attributes;
+
+                        assert!(by_apps.is_empty() || by_apps == by_get, "{schema} {value}: {by_apps:?} {by_get:?}");
+                        let fits = by_get == document;
+                        assert!(!fits || by_apps == by_get, "what fits is shown: {schema} {value}");
+                        shown += usize::from(!by_apps.is_empty());
+                    }
+                }
+            }
+        }
+        assert!(shown > 100, "{shown}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn is_long() -> bool {
 }
 
 /// As many cases, and thirty times as many in the long form.
-pub(super) fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let cases = if is_long() { cases * 30 } else { cases };
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(random_seed()), failure_persistence: None, ..ProptestConfig::default() }
 }

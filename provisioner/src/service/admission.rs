@@ -21,7 +21,7 @@ impl ScimService {
     pub(super) async fn admit(&self, workspace: &str, parts: &Parts) -> Result<(Self, Caller), Failure> {
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok()).unwrap_or_default();
         let turn_away = |busy: Busy| {
-            self.journal.turned_away(workspace, Reason::Busy(busy.why), user_agent);
+            self.journal.turned_away(workspace, &Reason::Busy(busy.why), user_agent);
             Failure::from(busy)
         };
         let credential = may_carry_credential(&parts.headers).then(|| parts.headers.get(header::AUTHORIZATION)).flatten();
@@ -39,9 +39,9 @@ impl ScimService {
                 if let Failure::Told(ScimError::Unauthorized) = failure {
                     self.limits.unwelcome(&knock);
                     let reason = if credential.is_some() { Reason::BadCredential } else { Reason::NoCredential };
-                    self.journal.turned_away(workspace, reason, user_agent);
+                    self.journal.turned_away(workspace, &reason, user_agent);
                 } else if let Failure::Told(ScimError::Forbidden(why)) = &failure {
-                    self.journal.turned_away(workspace, Reason::Closed(why.clone()), user_agent);
+                    self.journal.turned_away(workspace, &Reason::Closed(why.clone()), user_agent);
                 }
                 Err(failure)
             }

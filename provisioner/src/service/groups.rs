@@ -1,38 +1,39 @@
-//! `/Groups`: members are rows, so a change of one costs the same in a group of any size, and a PATCH answers without the list.
-
-use std::collections::HashMap;
+//! `/Groups`: members are rows, so a change of one costs the same in a group of any size, and a PATCH answers without the list. Where
+//! the list is answered, it is written while it is read.
 
 use lockstep_shared::{
     id::{GroupId, WorkspaceId},
     model::{
-        group::{Group, GroupProfile, Member, MemberChange},
+        group::{Group, GroupProfile, MemberChange},
         revocation::Seq,
     },
     store::{GroupDeletion, GroupMatch, Settlement, Store, StoreError},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     ScimService,
     answer::Answer,
     caller::Caller,
     failure::Failure,
-    listing::Source,
+    listing::{Looks, Source},
+    members::{MembersToWrite, show_member},
     records::{group_document, group_envelope, group_profile},
     request::{Preconditions, Query},
 };
 use crate::scim::{
     Document, Filter, PatchRequest, ResourceKind, ResourceSchema, ScimError,
-    filter::AttributeRef,
+    filter::{AttributeRef, Questions},
     normalise::{self, Current, MemberRef},
     patch::{self, MemberOp},
     project::{Projection, assemble},
+    write::Shown,
 };
 
 /// The most members that the groups of one list are shown with; a group by itself is shown with all of its own.
 const LISTED_AT_MOST: usize = 400_000;
-/// How many members are read at a time.
-const STRETCH: u32 = 1_000;
+/// Up to here, members that a filter names are asked for by themselves.
+const ASKED_AT_MOST: usize = 16;
 
 impl ScimService {
     /// RFC 7644, section 3.3.
@@ -87,7 +88,9 @@ impl ScimService {
         wanted: &Preconditions,
     ) -> Result<Answer, Failure> {
         let group = self.store.group(&caller.workspace.id, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
-        if wanted.has(group.version) {
+        // The members are others' records: this version is as old as it was when one of them was renamed or deleted.
+        let shows_others = projection(caller, query).wants(Groups::ROWS, caller.policy.schemas().of(ResourceKind::Group));
+        if !shows_others && wanted.has(group.version) {
             return Ok(Answer::NotModified { etag: group_envelope(&group, "").etag() });
         }
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
@@ -200,7 +203,7 @@ impl ScimService {
             if filter.as_one_of("value").is_none() && !selected.iter().any(|(known, _)| *known == filter) {
                 let mut ids = Vec::new();
                 let base_url = self.base_url(workspace);
-                for member in all_members(&self.store, workspace, &group.id).await? {
+                for member in self.store.members(workspace, &group.id).await? {
                     if filter.matches(&show_member(&member, &base_url)) {
                         ids.push(member.id);
                     }
@@ -211,19 +214,22 @@ impl ScimService {
         Ok(selected)
     }
 
-    async fn show_group(&self, caller: &Caller, query: &Query, group: &Group) -> Result<(Document, String, String), Failure> {
+    /// The record was read before its members are: where somebody changes them in between, the entity tag is the older one, by which
+    /// nobody can overwrite what they have not seen.
+    async fn show_group(&self, caller: &Caller, query: &Query, group: &Group) -> Result<(Shown, String, String), Failure> {
         let (schema, base_url) = (caller.policy.schemas().of(ResourceKind::Group), self.base_url(&caller.workspace.id));
-        let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
-        let members = if projection.wants(Groups::ROWS, schema) {
-            Some(all_members(&self.store, &caller.workspace.id, &group.id).await?)
-        } else {
-            None
-        };
+        let projection = projection(caller, query);
         let envelope = group_envelope(group, &base_url);
         let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::Group));
-        let whole = whole_group(group, schema, &base_url, members.as_deref());
-        Ok((projection.apply(whole, schema), etag, location))
+        let groups = Groups { store: &self.store, workspace: &caller.workspace.id, schema, base_url: base_url.clone() };
+        let (shown, _) = groups.show(group, &projection).await?;
+        Ok((shown, etag, location))
     }
+}
+
+fn projection(caller: &Caller, query: &Query) -> Projection {
+    let schema = caller.policy.schemas().of(ResourceKind::Group);
+    Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema)
 }
 
 pub(super) fn group_id(text: &str) -> Result<GroupId, ScimError> {
@@ -234,7 +240,7 @@ fn ids(members: Vec<MemberRef>) -> Vec<String> {
     members.into_iter().map(|member| member.value).collect()
 }
 
-/// Each member shown takes half a kilobyte of memory, and a page of groups may have any number of them.
+/// Each member takes some fifty bytes of memory until it is written, and a page of groups may have any number of them.
 fn bounded(members: usize, groups: usize) -> Result<usize, ScimError> {
     if groups > 1 && members > LISTED_AT_MOST {
         return Err(ScimError::TooMany(format!(
@@ -262,37 +268,6 @@ fn steps_of(step: MemberOp, selected: &[(Filter, Vec<String>)]) -> Vec<MemberCha
         })],
         MemberOp::Clear => vec![MemberChange::Replace(Vec::new())],
     }
-}
-
-async fn all_members(store: &Store, workspace: &WorkspaceId, group: &GroupId) -> Result<Vec<Member>, StoreError> {
-    let mut members: Vec<Member> = Vec::new();
-    loop {
-        let read = store.members(workspace, group, members.last().map(|member| member.id.as_str()), STRETCH).await?;
-        let is_end = u32::try_from(read.len()).is_ok_and(|read| read < STRETCH);
-        members.extend(read);
-        if is_end {
-            return Ok(members);
-        }
-    }
-}
-
-fn show_member(member: &Member, base_url: &str) -> Value {
-    let (kind, endpoint) = if member.is_group { ("Group", "Groups") } else { ("User", "Users") };
-    // Of an id that names nobody it cannot be said where it leads, nor to what.
-    let mut shown = if member.is_pending {
-        json!({ "value": member.id })
-    } else {
-        json!({ "value": member.id, "$ref": format!("{base_url}/{endpoint}/{}", member.id), "type": kind })
-    };
-    if let (Some(display), Some(shown)) = (&member.display, shown.as_object_mut()) {
-        shown.insert("display".to_owned(), display.as_str().into());
-    }
-    shown
-}
-
-fn whole_group(group: &Group, schema: &ResourceSchema, base_url: &str, members: Option<&[Member]>) -> Document {
-    let rows = members.map(|members| (Groups::ROWS, members.iter().map(|member| show_member(member, base_url)).collect()));
-    assemble(schema, &group_document(&group.profile), &group_envelope(group, base_url), rows)
 }
 
 /// The groups of a workspace, as a list reads them.
@@ -350,36 +325,63 @@ impl Source for Groups<'_> {
         self.store.count_groups(self.workspace).await
     }
 
-    async fn assemble(&self, groups: &[Group], with_rows: bool) -> Result<Vec<Document>, Failure> {
-        let mut members: HashMap<&str, Vec<Member>> = HashMap::new();
-        if with_rows {
-            let mut shown = 0;
-            for group in groups {
-                let own = all_members(self.store, self.workspace, &group.id).await?;
-                shown = bounded(shown + own.len(), groups.len())?;
-                members.insert(group.id.as_str(), own);
-            }
+    async fn judged(&self, groups: &[Group], looks: &Looks) -> Result<Vec<Document>, Failure> {
+        let mut whole = Vec::with_capacity(groups.len());
+        for group in groups {
+            let rows = if looks.at_rows() { Some(self.looked_at(group, looks).await?) } else { None };
+            whole.push(self.whole(group, rows));
         }
-        let whole =
-            |group: &Group| whole_group(group, self.schema, &self.base_url, members.get(group.id.as_str()).map(Vec::as_slice));
-        Ok(groups.iter().map(whole).collect())
+        Ok(whole)
+    }
+
+    async fn shown(&self, groups: &[Group], projection: &Projection) -> Result<Vec<Shown>, Failure> {
+        let (mut shown, mut members) = (Vec::with_capacity(groups.len()), 0);
+        for group in groups {
+            let (group, more) = self.show(group, projection).await?;
+            members = bounded(members + more, groups.len())?;
+            shown.push(group);
+        }
+        Ok(shown)
+    }
+}
+
+impl Groups<'_> {
+    fn whole(&self, group: &Group, members: Option<Vec<Value>>) -> Document {
+        let rows = members.map(|members| (Self::ROWS, members));
+        assemble(self.schema, &group_document(&group.profile), &group_envelope(group, &self.base_url), rows)
+    }
+
+    /// A group as it is answered, and how many members it is answered with. They are read now and written later.
+    async fn show(&self, group: &Group, projection: &Projection) -> Result<(Shown, usize), StoreError> {
+        if !projection.wants(Self::ROWS, self.schema) {
+            return Ok((projection.apply(self.whole(group, None), self.schema).into(), 0));
+        }
+        let members = self.store.members(self.workspace, &group.id).await?;
+        let count = members.len();
+        let document = projection.apply(self.whole(group, Some(Vec::new())), self.schema);
+        let entries = MembersToWrite::new(members, Self::ROWS, projection, self.schema, self.base_url.clone());
+        Ok((Shown::with_rows(document, Self::ROWS, entries), count))
+    }
+
+    /// The members by which a filter and an order judge the group: of a large one, a few.
+    async fn looked_at(&self, group: &Group, looks: &Looks) -> Result<Vec<Value>, StoreError> {
+        let named = looks.questions.as_ref().filter(|_| !looks.at_first).and_then(Questions::values);
+        let show = |member| show_member(&member, &self.base_url);
+        let mut members: Box<dyn Iterator<Item = Value> + Send> = match named {
+            Some(values) if values.len() <= ASKED_AT_MOST => {
+                Box::new(self.store.members_named(self.workspace, &group.id, values).await?.into_iter().map(show))
+            }
+            Some(_) | None => Box::new(self.store.members(self.workspace, &group.id).await?.into_iter().map(show)),
+        };
+        let first: Vec<Value> = members.next().into_iter().collect();
+        let deciding = looks.questions.as_ref().map(|questions| questions.deciding(first.iter().cloned().chain(members)));
+        Ok(first.into_iter().filter(|_| looks.at_first).chain(deciding.into_iter().flatten()).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_member_who_is_nobody_yet_is_an_id_alone() {
-        let member = Member { id: "x1".into(), display: Some("Ada".into()), is_group: false, is_pending: true };
-
-        assert_eq!(show_member(&member, "https://x"), json!({ "value": "x1", "display": "Ada" }));
-        assert_eq!(
-            show_member(&Member { is_pending: false, ..member }, "https://x"),
-            json!({ "value": "x1", "$ref": "https://x/Users/x1", "type": "User", "display": "Ada" })
-        );
-    }
 
     #[test]
     fn a_page_of_groups_has_an_end_and_one_group_has_none() {

@@ -19,7 +19,7 @@ impl ScimService {
     pub(super) async fn tell_if_held<T>(&self, caller: &Caller, outcome: Result<T, Failure>) -> Result<T, Failure> {
         let Err(Failure::Held(excess)) = outcome else { return outcome };
         let workspace = &caller.workspace.id;
-        match self.store.note_held(workspace, &caller.actor(), &excess).await {
+        match self.store.note_held(workspace, &caller.actor(), &excess, self.mailing).await {
             Ok(true) => warn(workspace.as_str(), &excess),
             Ok(false) => {}
             Err(error) => {

@@ -12,12 +12,14 @@ mod groups;
 mod guard;
 pub(crate) mod linger;
 mod listing;
+mod members;
 mod operation;
 mod record;
 mod records;
 mod request;
 mod search;
 mod target;
+mod uri;
 mod users;
 
 use std::{sync::Arc, time::Duration};
@@ -36,7 +38,7 @@ use lockstep_shared::{
     model::provisioning::Action,
     revoke::Road,
     runtime::Runtime,
-    store::Store,
+    store::{Mailing, Store},
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -90,6 +92,7 @@ pub struct Inner {
     tasks: TaskTracker,
     cursors: Cursors,
     names: Names,
+    mailing: Mailing,
 }
 
 impl std::ops::Deref for ScimService {
@@ -103,18 +106,19 @@ impl std::ops::Deref for ScimService {
 impl ScimService {
     /// A service on a runtime, reached by providers at `origin`.
     #[must_use]
-    pub fn new(runtime: &Runtime, origin: &str) -> Self {
+    pub fn new(runtime: &Runtime, origin: &str, journal: Journal) -> Self {
         let inner = Inner {
             store: runtime.store.clone(),
             road: runtime.road.clone(),
             door: Door::new(runtime.store.clone(), runtime.clock.clone(), runtime.tasks.clone()),
             limits: Limits::new(runtime.clock.clone(), Quotas::of(&runtime.config)),
-            journal: journal_of(runtime),
+            journal,
             trusted_proxies: proxies_of(&runtime.config),
             origin: origin.to_owned(),
             tasks: runtime.tasks.clone(),
             cursors: Cursors::new(runtime.store.clone(), runtime.clock.clone()),
             names: Names::new(runtime.store.clone()),
+            mailing: if runtime.config.mail.is_some() { Mailing::On } else { Mailing::Off },
         };
         Self { inner: Arc::new(inner), barrier: Barrier::of(runtime.road.clone()) }
     }
@@ -135,12 +139,12 @@ impl ScimService {
 
     async fn dispatch(&self, parts: &Parts, content: &mut Body) -> Result<Answer, Failure> {
         let begun = Instant::now();
-        // The raw path: what was decoded once by the router might name something else.
-        let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).skip(2);
-        let (service, caller) = self.admit(segments.next().unwrap_or_default(), parts).await?;
+        // The raw path: what was decoded once by the router might name something else. What cannot be read is no workspace.
+        let mut segments = uri::segments(parts.uri.path()).skip(2);
+        let (service, caller) = self.admit(&segments.next().flatten().unwrap_or_default(), parts).await?;
         tracing::Span::current().record("workspace.id", caller.workspace.id.as_str());
-        let path = segments.collect::<Vec<_>>().join("/");
-        let named = Target::parse(&path, caller.policy.profile());
+        let path: Option<Vec<String>> = segments.collect();
+        let named = path.as_deref().and_then(|path| Target::parse(path, caller.policy.profile()));
         let checked = named.ok_or(ScimError::NotFound).and_then(|target| target.check(&parts.method).map(|()| target));
         let target = match checked {
             Ok(target) => target,
@@ -185,11 +189,6 @@ impl ScimService {
         };
         Ok(Answer::Document(body.ok_or(ScimError::NotFound)?))
     }
-}
-
-fn journal_of(runtime: &Runtime) -> Journal {
-    let (closing, meters) = (runtime.closing(), runtime.meters.clone());
-    Journal::start(runtime.store.clone(), runtime.clock.clone(), &runtime.tasks, closing, meters)
 }
 
 fn features(caller: &Caller) -> Features {

@@ -44,9 +44,14 @@ impl ScimService {
         body: Result<Value, Failure>,
     ) -> Result<Answer, Failure> {
         let (record, caller) = self.begin(caller, &operation);
-        let new_name = name_sent(&operation, &body);
+        let (new_name, former_name) = (name_sent(&operation, &body), self.name_to_go(&caller, &operation).await);
         let outcome = self.attempt(&caller, operation, body).await;
-        if let (Some(name), Err(Failure::Told(_))) = (new_name, &outcome) {
+        let name = match &outcome {
+            Err(Failure::Told(_)) => new_name,
+            Err(Failure::Held(_) | Failure::Transient(_) | Failure::Defect(_)) => None,
+            Ok(_) => former_name,
+        };
+        if let Some(name) = name {
             self.note_name(&caller, &name).await;
         }
         end(record, &caller, &outcome).await;

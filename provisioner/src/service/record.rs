@@ -59,7 +59,14 @@ impl ScimService {
         (record, caller)
     }
 
-    /// Tells the line of the name of somebody who was not created, but as a digest alone. Without it the line is as true.
+    /// The name of somebody who is to be deleted, by which an admin may ask for them afterwards.
+    pub(super) async fn name_to_go(&self, caller: &Caller, operation: &Operation<'_>) -> Option<String> {
+        let (&Method::DELETE, Target::Resource(ResourceKind::User, id)) = (operation.method, &operation.target) else { return None };
+        let user = self.store.user(&caller.workspace.id, &id.parse().ok()?).await.ok()??;
+        Some(user.profile.user_name)
+    }
+
+    /// Tells the line of the name of somebody who was not created, or is deleted, but as a digest alone. Without it the line is as true.
     pub(super) async fn note_name(&self, caller: &Caller, name: &str) {
         match self.names.digest(&caller.workspace.id, name).await {
             Ok(digest) => caller.line.detail(NAME_DIGEST, digest),
@@ -95,10 +102,8 @@ pub(super) fn name_sent(operation: &Operation<'_>, body: &Result<Value, Failure>
 pub(super) async fn end(record: Record, caller: &Caller, outcome: &Result<Answer, Failure>) {
     match outcome {
         Ok(answer) => {
-            if let Answer::Document(body) = answer
-                && let Some(total) = body.get("totalResults")
-            {
-                caller.line.detail("found", total.clone());
+            if let Some(found) = answer.found() {
+                caller.line.detail("found", found);
             }
             record.done(answer.status().as_u16()).await;
         }
@@ -108,7 +113,7 @@ pub(super) async fn end(record: Record, caller: &Caller, outcome: &Result<Answer
 
 /// Ends the record of a Bulk request.
 pub(super) async fn end_bulk(record: Record, caller: &Caller, outcome: &Result<Answer, Failure>) {
-    let Ok(Answer::Document(body)) = outcome else { return end(record, caller, outcome).await };
+    let Ok(Answer::Bulk { body, .. }) = outcome else { return end(record, caller, outcome).await };
     let operations = body.get("Operations").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let has_failed =
         |operation: &&Value| !operation.get("status").and_then(Value::as_str).is_some_and(|status| status.starts_with('2'));

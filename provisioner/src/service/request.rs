@@ -6,11 +6,14 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::{failure::Failure, uri};
 use crate::scim::{ScimError, json};
 
 /// The largest body of one operation.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A body of the largest size may have a value for so many of its bytes. The shortest member of a group takes twice as many.
+const BYTES_PER_VALUE: usize = 10;
 
 /// The query parameters of RFC 7644 that we know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,9 +34,9 @@ impl Query {
     /// Reads a query string; of a parameter that is repeated the first counts.
     pub(super) fn parse(query: &str) -> Self {
         let mut read = Self::default();
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in uri::parameters(query) {
             if let Some(slot) = read.slot(&name) {
-                slot.get_or_insert_with(|| value.into_owned());
+                slot.get_or_insert(value);
             }
         }
         read
@@ -134,10 +137,15 @@ pub(super) async fn body(headers: &HeaderMap, body: &mut Body, limit: usize) -> 
             ScimError::InvalidSyntax("the body did not arrive whole".into())
         }
     })?;
-    Ok(json::parse_limited(&arrived.to_bytes())?)
+    Ok(json::parse_within(&arrived.to_bytes(), limit / BYTES_PER_VALUE)?)
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ScimError> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_identity = |value: &http::HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !encodings.all(is_identity) {
+        return Err(ScimError::Compressed);
+    }
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if essence.is_empty()
@@ -215,5 +223,16 @@ mod tests {
             assert_eq!(typed(bad), Err(ScimError::UnsupportedMediaType), "{bad}");
         }
         assert_eq!(check_type(&HeaderMap::new()), Ok(()));
+    }
+
+    #[test]
+    fn a_compressed_body_is_told_so() {
+        let encoded = |value: &'static str| {
+            check_type(&[(header::CONTENT_ENCODING, http::HeaderValue::from_static(value))].into_iter().collect())
+        };
+        for bad in ["gzip", "br", "deflate, gzip", "identity, gzip"] {
+            assert_eq!(encoded(bad), Err(ScimError::Compressed), "{bad}");
+        }
+        assert_eq!((encoded("identity"), encoded("")), (Ok(()), Ok(())));
     }
 }

@@ -24,6 +24,7 @@ use crate::scim::{
     ResourceKind, ScimError,
     cursor::{self, Cursor, Place},
     list::{ListResponse, Paging},
+    write::Shown,
 };
 
 impl ScimService {
@@ -42,10 +43,16 @@ impl ScimService {
             let paging = Paging::parse(query.start_index.as_deref(), query.count.as_deref(), PAGES)?;
             listing.by_index(paging).await?
         };
-        Ok(Answer::Document(list.into_value()))
+        Ok(Answer::List(list))
     }
 
-    async fn walk(&self, listing: &Listing<'_>, purpose: &str, cursor: &str, query: &Query) -> Result<ListResponse, Failure> {
+    async fn walk(
+        &self,
+        listing: &Listing<'_>,
+        purpose: &str,
+        cursor: &str,
+        query: &Query,
+    ) -> Result<ListResponse<Shown>, Failure> {
         let asked = cursor::count(query.count.as_deref(), PAGES.max)?;
         let (count, from) = if cursor.is_empty() {
             (asked.unwrap_or(PAGES.default), None)

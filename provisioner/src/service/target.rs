@@ -35,12 +35,14 @@ pub(super) enum Target<'p> {
 const ENDPOINTS: [&str; 8] = ["Users", "Groups", ".search", "Bulk", "ServiceProviderConfig", "ResourceTypes", "Schemas", "Me"];
 
 impl<'p> Target<'p> {
-    /// Reads the path below the base URL. Doubled slashes and one at the end are passed over: some providers join URLs so, and some
-    /// write names of endpoints in any case.
-    pub(super) fn parse(path: &'p str, profile: Profile) -> Option<Self> {
-        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-        let Some(first) = segments.next() else { return Some(Self::Root) };
-        let (second, None) = (segments.next(), segments.next()) else { return None };
+    /// Reads the segments of a path below the base URL, decoded. Some providers write names of endpoints in any case.
+    pub(super) fn parse(path: &'p [String], profile: Profile) -> Option<Self> {
+        let (first, second) = match path {
+            [] => return Some(Self::Root),
+            [first] => (first, None),
+            [first, second] => (first, Some(second.as_str())),
+            [_, _, _, ..] => return None,
+        };
         let is_meant = |name: &&&str| **name == first || (profile.is_lenient() && name.eq_ignore_ascii_case(first));
         match (*ENDPOINTS.iter().find(is_meant)?, second) {
             ("Users", None) => Some(Self::Collection(ResourceKind::User)),
@@ -61,11 +63,11 @@ impl<'p> Target<'p> {
         }
     }
 
-    /// The methods that the target knows, as the value of `Allow`.
+    /// The methods that the target knows, as the value of `Allow`; HEAD is a GET without its body.
     pub(super) fn allow(&self) -> &'static str {
         match self {
-            Self::Collection(_) => "GET, POST",
-            Self::Resource(..) => "GET, PUT, PATCH, DELETE",
+            Self::Collection(_) => "GET, HEAD, POST",
+            Self::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE",
             Self::Search(_) | Self::Bulk => "POST",
             Self::Root
             | Self::ServiceProviderConfig
@@ -73,13 +75,12 @@ impl<'p> Target<'p> {
             | Self::ResourceType(_)
             | Self::Schemas
             | Self::Schema(_)
-            | Self::Me => "GET",
+            | Self::Me => "GET, HEAD",
         }
     }
 
-    /// Whether the target knows this method; HEAD is a GET without its body.
+    /// Whether the target knows this method.
     pub(super) fn check(&self, method: &Method) -> Result<(), ScimError> {
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
         let known = self.allow().split(", ").any(|allowed| allowed == method.as_str());
         if known { Ok(()) } else { Err(ScimError::MethodNotAllowed(self.allow())) }
     }
@@ -88,9 +89,15 @@ impl<'p> Target<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::uri;
 
-    fn parse(path: &str) -> Option<Target<'_>> {
-        Target::parse(path, Profile::Strict)
+    fn parse_as(path: &str, profile: Profile) -> Option<Target<'static>> {
+        let segments: Vec<String> = uri::segments(path).collect::<Option<_>>()?;
+        Target::parse(segments.leak(), profile)
+    }
+
+    fn parse(path: &str) -> Option<Target<'static>> {
+        parse_as(path, Profile::Strict)
     }
 
     #[test]
@@ -107,17 +114,22 @@ mod tests {
     }
 
     #[test]
-    fn s30_other_spellings_name_nothing() {
-        for path in ["/users", "/%55sers", "/Users/..%2fGroups/x", "/Users/a/b", "/Users;x", "/Users/a/../b"] {
-            let named = parse(path);
-            assert!(matches!(named, None | Some(Target::Resource(_, "..%2fGroups"))), "{path} {named:?}");
+    fn s30_a_spelling_names_what_it_stands_for_or_nothing() {
+        // RFC 3986, section 6.2.2.2: these are the same paths, so they name the same things, behind the same door.
+        assert_eq!(parse("/%55sers"), parse("/Users"));
+        assert_eq!(parse("/Users/%2Esearch"), Some(Target::Search(Some(ResourceKind::User))));
+        assert_eq!(parse("/Schemas/urn%3Ax%3Ay"), Some(Target::Schema("urn:x:y")));
+        for path in
+            ["/users", "/%2555sers", "/Users/..%2fGroups/x", "/Users/..%2fGroups", "/Users/a/b", "/Users;x", "/Users/a/../b"]
+        {
+            assert_eq!(parse(path), None, "{path}");
         }
     }
 
     #[test]
     fn the_case_of_an_endpoint_is_forgiven_where_dialects_are() {
-        assert_eq!(Target::parse("/users", Profile::Lenient), Some(Target::Collection(ResourceKind::User)));
-        assert_eq!(Target::parse("/GROUPS/A", Profile::Lenient), Some(Target::Resource(ResourceKind::Group, "A")));
+        assert_eq!(parse_as("/users", Profile::Lenient), Some(Target::Collection(ResourceKind::User)));
+        assert_eq!(parse_as("/GROUPS/A", Profile::Lenient), Some(Target::Resource(ResourceKind::Group, "A")));
         assert_eq!(parse("/users"), None);
     }
 
@@ -126,7 +138,18 @@ mod tests {
         let target = parse("/Users").unwrap();
 
         assert_eq!(target.check(&Method::HEAD), Ok(()));
-        assert_eq!(target.check(&Method::DELETE), Err(ScimError::MethodNotAllowed("GET, POST")));
-        assert_eq!(target.check(&Method::OPTIONS), Err(ScimError::MethodNotAllowed("GET, POST")));
+        assert_eq!(target.check(&Method::DELETE), Err(ScimError::MethodNotAllowed("GET, HEAD, POST")));
+        assert_eq!(target.check(&Method::OPTIONS), Err(ScimError::MethodNotAllowed("GET, HEAD, POST")));
+        assert_eq!(parse("/Bulk").unwrap().check(&Method::HEAD), Err(ScimError::MethodNotAllowed("POST")));
+    }
+
+    #[test]
+    fn what_is_allowed_is_what_is_done() {
+        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+        for path in ["/", "/Users", "/Users/7", "/.search", "/Groups/.search", "/Bulk", "/Schemas", "/Me"] {
+            let target = parse(path).unwrap();
+            let done: Vec<_> = known.iter().filter(|method| target.check(method).is_ok()).map(Method::as_str).collect();
+            assert_eq!(done.join(", "), target.allow(), "{path}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use lockstep_shared::{
     id::{UserId, WorkspaceId},
     model::user::{LoginMethod, Origin, User},
-    store::{Deletion, GroupRef, NewUser, Store, StoreError, UserMatch},
+    store::{Changed, Deletion, GroupRef, NewUser, Store, StoreError, UserMatch},
 };
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::{
     answer::Answer,
     caller::Caller,
     failure::Failure,
-    listing::Source,
+    listing::{Looks, Source},
     records::{user_document, user_envelope, user_profile},
     request::{Preconditions, Query},
 };
@@ -25,6 +25,7 @@ use crate::scim::{
     normalise::{self, Current},
     patch,
     project::{Projection, assemble},
+    write::Shown,
 };
 
 impl ScimService {
@@ -62,10 +63,12 @@ impl ScimService {
         wanted: &Preconditions,
     ) -> Result<Answer, Failure> {
         let user = self.store.user(&caller.workspace.id, &user_id(id)?).await?.ok_or(ScimError::NotFound)?;
-        let (body, etag, location) = self.show_user(caller, query, &user).await?;
-        if wanted.has(user.version) {
-            return Ok(Answer::NotModified { etag });
+        // The groups are others' records: this version is as old as it was when they changed.
+        let shows_others = projection(caller, query).wants(Users::ROWS, caller.policy.schemas().of(ResourceKind::User));
+        if !shows_others && wanted.has(user.version) {
+            return Ok(Answer::NotModified { etag: user_envelope(&user, "").etag() });
         }
+        let (body, etag, location) = self.show_user(caller, query, &user, None).await?;
         Ok(Answer::Resource { body, etag, location })
     }
 
@@ -78,14 +81,14 @@ impl ScimService {
         wanted: &Preconditions,
         body: Value,
     ) -> Result<Answer, Failure> {
-        let user = self
+        let (user, groups) = self
             .change_user(caller, id, |user, document| {
                 wanted.permit(user.version)?;
                 let current = Current { id: user.id.as_str(), document };
                 normalise::user(body.clone(), &caller.policy.context(ResourceKind::User), Some(current))
             })
             .await?;
-        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        let (body, etag, location) = self.show_user(caller, query, &user, groups).await?;
         Ok(Answer::Resource { body, etag, location })
     }
 
@@ -101,7 +104,7 @@ impl ScimService {
         let request = PatchRequest::parse(body, caller.policy.profile())?;
         // In Entra's dialect a change is answered without the user, as Microsoft's own collection asserts, unless a document is asked for.
         let is_brief = request.is_capitalised() && query.takes_anything && query.attributes.is_none();
-        let user = self
+        let (user, groups) = self
             .change_user(caller, id, |user, document| {
                 wanted.permit(user.version)?;
                 let current = Current { id: user.id.as_str(), document };
@@ -111,7 +114,7 @@ impl ScimService {
         if is_brief {
             return Ok(Answer::Done { etag: Some(user_envelope(&user, "").etag()) });
         }
-        let (body, etag, location) = self.show_user(caller, query, &user).await?;
+        let (body, etag, location) = self.show_user(caller, query, &user, groups).await?;
         Ok(Answer::Resource { body, etag, location })
     }
 
@@ -127,13 +130,13 @@ impl ScimService {
         }
     }
 
-    /// Changes a user and answers when everybody who lost access by it is out.
+    /// Changes a user and answers when everybody who lost access by it is out; the groups, where they are known.
     async fn change_user(
         &self,
         caller: &Caller,
         id: &str,
         edit: impl Fn(&User, &Document) -> Result<normalise::User, ScimError>,
-    ) -> Result<User, Failure> {
+    ) -> Result<(User, Option<Vec<GroupRef>>), Failure> {
         let workspace = &caller.workspace.id;
         let edit = |user: &User| {
             caller.line.was_at(user.version);
@@ -143,27 +146,35 @@ impl ScimService {
             caller.line.notes(&read.notes);
             Ok(user_profile(read))
         };
-        let (user, settlement) = self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
+        let Changed { user, settlement, groups } = self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
         caller.line.is_at(user.version);
         self.barrier.settle(workspace, settlement).await?;
-        Ok(user)
+        Ok((user, groups))
     }
 
-    async fn show_user(&self, caller: &Caller, query: &Query, user: &User) -> Result<(Document, String, String), Failure> {
-        let groups = if projection(caller, query).wants(Users::ROWS, caller.policy.schemas().of(ResourceKind::User)) {
-            self.store.groups_of(&caller.workspace.id, &user.id).await?
-        } else {
-            Vec::new()
+    async fn show_user(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        user: &User,
+        groups: Option<Vec<GroupRef>>,
+    ) -> Result<(Shown, String, String), Failure> {
+        let groups = match groups {
+            Some(known) => known,
+            None if projection(caller, query).wants(Users::ROWS, caller.policy.schemas().of(ResourceKind::User)) => {
+                self.store.groups_of(&caller.workspace.id, &user.id).await?
+            }
+            None => Vec::new(),
         };
         Ok(self.show_user_in(caller, query, user, &groups))
     }
 
     /// Shows a user whose groups are known.
-    fn show_user_in(&self, caller: &Caller, query: &Query, user: &User, groups: &[GroupRef]) -> (Document, String, String) {
+    fn show_user_in(&self, caller: &Caller, query: &Query, user: &User, groups: &[GroupRef]) -> (Shown, String, String) {
         let (schema, base_url) = (caller.policy.schemas().of(ResourceKind::User), self.base_url(&caller.workspace.id));
         let envelope = user_envelope(user, &base_url);
         let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::User));
-        (projection(caller, query).apply(whole_user(user, schema, &base_url, groups), schema), etag, location)
+        (projection(caller, query).apply(whole_user(user, schema, &base_url, groups), schema).into(), etag, location)
     }
 }
 
@@ -245,6 +256,20 @@ impl Source for Users<'_> {
         self.store.count_users(self.workspace).await
     }
 
+    async fn judged(&self, users: &[User], looks: &Looks) -> Result<Vec<Document>, Failure> {
+        self.assemble(users, looks.at_rows()).await
+    }
+
+    async fn shown(&self, users: &[User], projection: &Projection) -> Result<Vec<Shown>, Failure> {
+        let whole = self.assemble(users, projection.wants(Self::ROWS, self.schema)).await?;
+        Ok(whole.into_iter().map(|user| projection.apply(user, self.schema).into()).collect())
+    }
+}
+
+/// Up to here each user's groups are asked for by themselves: users that an index has found may lie far apart.
+const FEW: usize = 5;
+
+impl Users<'_> {
     async fn assemble(&self, users: &[User], with_rows: bool) -> Result<Vec<Document>, Failure> {
         let mut groups = if with_rows { self.groups_of(users).await? } else { HashMap::new() };
         let whole = |user: &User| {
@@ -253,12 +278,7 @@ impl Source for Users<'_> {
         };
         Ok(users.iter().map(whole).collect())
     }
-}
 
-/// Up to here each user's groups are asked for by themselves: users that an index has found may lie far apart.
-const FEW: usize = 5;
-
-impl Users<'_> {
     async fn groups_of(&self, users: &[User]) -> Result<HashMap<String, Vec<GroupRef>>, StoreError> {
         let mut groups: HashMap<String, Vec<GroupRef>> = HashMap::new();
         if users.len() <= FEW {

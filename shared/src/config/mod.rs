@@ -32,7 +32,7 @@ pub use self::{
     error::{ConfigError, Origin, Problem},
     gateway::{Gateway, GatewaySection, SessionLimits},
     keys::Keys,
-    mail::Mail,
+    mail::{Mail, Sender, SmtpLogin, SmtpSecurity, SmtpServer},
     outbound::OutboundConfig,
     provisioner::{Provisioner, ProvisionerSection},
     redis::Redis,
@@ -149,6 +149,7 @@ impl Config {
         let mut problems = Vec::new();
         overlay(&mut entries, environment, &mut problems);
         let mut root = Section::root(entries, base, &mut problems);
+        let outbound = OutboundConfig::read(root.section("outbound"));
         let config = Self {
             database: Database::read(root.section("database")),
             redis: Redis::read(root.section("redis")),
@@ -156,9 +157,9 @@ impl Config {
             gateway: GatewaySection::read(root.section("gateway")),
             provisioner: ProvisionerSection::read(root.section("provisioner")),
             keys: Keys::read(root.section("keys")),
-            outbound: OutboundConfig::read(root.section("outbound")),
             dns: Dns::read(root.section("dns")),
-            mail: Mail::read(root.section("mail")),
+            mail: Mail::read(root.section("mail"), &outbound),
+            outbound,
             apps: apps::read(&mut root),
         };
         root.finish();

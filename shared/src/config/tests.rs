@@ -135,8 +135,9 @@ fn every_key_is_read_from_the_file() {
     assert_eq!(config.outbound.allow_networks, ["127.0.0.0/8".parse().unwrap()]);
     assert_eq!(config.outbound.ca_file.as_deref(), Some(Path::new("/etc/lockstep/ca.pem")));
     assert_eq!(config.dns.servers, ["9.9.9.9:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()]);
-    assert_eq!(config.mail.as_ref().unwrap().from, "login@example.com");
-    assert_eq!(config.mail.as_ref().unwrap().smtp_url.expose_secret(), "smtps://user:hush@mail.example.com");
+    let mail = config.mail.as_ref().unwrap();
+    assert_eq!((mail.from.address.as_str(), mail.server.to_string().as_str()), ("login@example.com", "mail.example.com:465"));
+    assert_eq!(mail.server.login.as_ref().unwrap().password.expose_secret(), "hush");
     let app = &config.apps[0];
     assert_eq!(app.hosts[0].as_str(), "app.example.com");
     assert_eq!(app.upstream.as_ref().unwrap().as_str(), "http://127.0.0.1:3000/");

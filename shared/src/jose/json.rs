@@ -24,7 +24,7 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     match strict(bytes, MAX_DEPTH) {
         Ok(Value::Object(members)) => Ok(members),
         Err(JsonFault::Twice(name)) => Err(JsonError::DuplicateMember(Excerpt::of(&name))),
-        Ok(_) | Err(JsonFault::Unreadable(_)) => Err(JsonError::Malformed),
+        Ok(_) | Err(JsonFault::Unreadable(_) | JsonFault::TooMany(_)) => Err(JsonError::Malformed),
     }
 }
 

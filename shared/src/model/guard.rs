@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 pub const WINDOW: Duration = Duration::from_hours(1);
 
 /// What passes. More people than both is a mass change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// This many always, so the first one to leave is never held.
     pub max: NonZeroU32,
@@ -35,7 +35,7 @@ impl Limits {
 }
 
 /// What a held change would have made of the last hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excess {
     /// How many people would have lost access, those of the change among them.
     pub departed: u64,

@@ -45,6 +45,8 @@ words! {
         Bulk = "bulk",
         /// What the server can do.
         Discovery = "discovery",
+        /// A token for an OAuth client.
+        TokenGrant = "token.grant",
         /// Nothing that is known here.
         Unknown = "unknown",
         /// Requests that were turned away before they were read, counted.
@@ -75,6 +77,7 @@ impl Action {
             | Self::Search
             | Self::Bulk
             | Self::Discovery
+            | Self::TokenGrant
             | Self::Unknown
             | Self::TurnedAway
             | Self::Lost => false,

@@ -228,7 +228,7 @@ impl Store {
         access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.changed").await?;
         guard::pass(&mut tx, workspace, actor, Loss::Group(id, &taken_out(&steps, &touched))).await?;
         if before.profile.display_name != after.profile.display_name {
-            touched.extend(members::all(&mut tx, workspace, id).await?);
+            touched.extend(members::people(&mut tx, workspace, id, NAMED_AT_MOST).await?);
         }
         let settlement = append_changed(&mut tx, workspace, touched, "group.changed").await?.or_earlier(before.changed_seq);
         note_changed(&mut tx, &mut after, &settlement).await?;

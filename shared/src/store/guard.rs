@@ -7,13 +7,20 @@ use std::{num::NonZeroU32, sync::LazyLock, time::Duration};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
-use super::{Store, StoreError, batch::filled, row::Columns, tx::Tx};
+use super::{
+    Store, StoreError,
+    batch::filled,
+    outbox::{Mailing, enqueue},
+    row::Columns,
+    tx::Tx,
+};
 use crate::{
     clock::Timestamp,
     id::{GroupId, UserId, WorkspaceId},
     model::{
         audit::{Actor, ActorKind},
         guard::{Excess, Guard, Held, Limits, WINDOW},
+        notice::{Hold, Notice},
     },
 };
 
@@ -289,8 +296,15 @@ impl Store {
         Ok(until)
     }
 
-    /// Notes that a request was held, and tells the admins once within the window; the answer says whether it did so now.
-    pub async fn note_held(&self, workspace: &WorkspaceId, actor: &Actor, excess: &Excess) -> Result<bool, StoreError> {
+    /// Notes that a request was held, and tells the admins once within the window, in the trail and by mail; the answer says whether it
+    /// did so now.
+    pub async fn note_held(
+        &self,
+        workspace: &WorkspaceId,
+        actor: &Actor,
+        excess: &Excess,
+        mailing: Mailing,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let (now, since, limits) = (tx.now().0, tx.now().minus(WINDOW).0, Limits::default());
         sqlx::query(NOTE_HELD)
@@ -304,6 +318,10 @@ impl Store {
         let told = sqlx::query(TELL).bind(workspace.as_str()).bind(now).bind(since).execute(tx.on()).await?;
         let is_news = told.rows_affected() == 1;
         if is_news {
+            if mailing == Mailing::On {
+                let hold = Hold { credential: actor.id.clone(), excess: *excess, since: tx.now() };
+                enqueue(&mut tx, workspace, &Notice::GuardHeld(hold)).await?;
+            }
             tx.audit(workspace, actor, "guard.held", workspace.as_str(), &json!(excess)).await?;
         }
         tx.commit().await?;

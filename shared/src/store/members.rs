@@ -5,7 +5,8 @@ use std::{
     sync::LazyLock,
 };
 
-use sqlx::AssertSqlSafe;
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Store, StoreError,
@@ -15,15 +16,27 @@ use super::{
 };
 use crate::{
     id::{GroupId, UserId, WorkspaceId},
-    model::group::{Member, MemberChange},
+    model::{
+        group::{Member, MemberChange},
+        members::Members,
+    },
 };
 
-pub(super) const OF_GROUP: &str = "
-    SELECT m.member_id, m.display, u.user_name, g.display_name FROM group_members m
-    LEFT JOIN users u ON u.workspace_id = m.workspace_id AND u.id = m.member_id
-    LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
-    WHERE m.workspace_id = $1 AND m.group_id = $2 AND m.member_id > $3 ORDER BY m.member_id LIMIT $4";
+/// The columns of a member, as it is shown.
+macro_rules! members_shown {
+    () => {
+        "SELECT m.member_id, m.display, u.user_name, g.display_name FROM group_members m
+        LEFT JOIN users u ON u.workspace_id = m.workspace_id AND u.id = m.member_id
+        LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.member_id
+        WHERE m.workspace_id = $1 AND m.group_id = $2"
+    };
+}
+
+pub(super) const OF_GROUP: &str = concat!(members_shown!(), " AND m.member_id > $3 ORDER BY m.member_id LIMIT $4");
+pub(super) const NAMED: &str = concat!(members_shown!(), " AND m.member_id = $3");
 const IDS: &str = "SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2";
+const IDS_AFTER: &str = "
+    SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4";
 pub(super) const OF_USER: &str = "
     SELECT m.member_id, g.id, g.display_name FROM group_members m
     JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
@@ -34,6 +47,8 @@ const OF_USERS: &str = "
     JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
     WHERE m.workspace_id = $1 AND m.member_id >= $2 AND m.member_id <= $3 ORDER BY g.display_name_key, g.id";
 
+/// How many members are read at a time.
+const STRETCH: u32 = 500;
 /// Rows in one statement. 128 keeps well under the parameter limits of both engines.
 const BATCH: usize = 128;
 /// Up to here, single statements cost less than a batch that is filled up.
@@ -71,35 +86,41 @@ pub struct GroupRef {
 }
 
 impl Store {
-    /// The members of a group behind `after` in the order of their ids.
-    pub async fn members(
+    /// Everybody in a group at one moment. What a single reading holds is read by one statement; a larger group in a snapshot of its
+    /// own, a stretch at a time, so that no more than a stretch is ever held unpacked.
+    pub async fn members(&self, workspace: &WorkspaceId, group: &GroupId) -> Result<Members, StoreError> {
+        let few = stretch(&self.pool, workspace, group, "").await?;
+        if is_the_last(&few) {
+            return Ok(few.into_iter().collect());
+        }
+        let mut snapshot = self.snapshot().await?;
+        let (mut members, mut after) = (Members::default(), String::new());
+        loop {
+            let read = stretch(&mut *snapshot, workspace, group, &after).await?;
+            let is_last = is_the_last(&read);
+            after = read.last().map(|member| member.id.clone()).unwrap_or_default();
+            members.extend(read);
+            if is_last {
+                break;
+            }
+        }
+        snapshot.rollback().await?;
+        Ok(members)
+    }
+
+    /// Those of these ids that are members of the group, however large it is.
+    pub async fn members_named(
         &self,
         workspace: &WorkspaceId,
         group: &GroupId,
-        after: Option<&str>,
-        limit: u32,
+        ids: impl IntoIterator<Item = &str>,
     ) -> Result<Vec<Member>, StoreError> {
-        let rows = sqlx::query(OF_GROUP)
-            .bind(workspace.as_str())
-            .bind(group.as_str())
-            .bind(after.unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let columns = Columns::of(row, "member");
-                let group_name = columns.optional_text("display_name")?;
-                let user_name = columns.optional_text("user_name")?;
-                let (is_group, is_pending) = (group_name.is_some(), group_name.is_none() && user_name.is_none());
-                Ok(Member {
-                    id: columns.text("member_id")?,
-                    display: columns.optional_text("display")?.or(group_name).or(user_name),
-                    is_group,
-                    is_pending,
-                })
-            })
-            .collect()
+        let mut named = Vec::new();
+        for id in ids {
+            let query = sqlx::query(NAMED).bind(workspace.as_str()).bind(group.as_str()).bind(id);
+            named.extend(query.fetch_optional(&self.pool).await?.as_ref().map(member).transpose()?);
+        }
+        Ok(named)
     }
 
     /// The groups that a person is in.
@@ -119,6 +140,34 @@ impl Store {
     }
 }
 
+/// A stretch of a group behind `after`, in the order of ids.
+async fn stretch(
+    on: impl sqlx::AnyExecutor<'_>,
+    workspace: &WorkspaceId,
+    group: &GroupId,
+    after: &str,
+) -> Result<Vec<Member>, StoreError> {
+    let query = sqlx::query(OF_GROUP).bind(workspace.as_str()).bind(group.as_str()).bind(after).bind(i64::from(STRETCH));
+    query.fetch_all(on).await?.iter().map(member).collect()
+}
+
+fn is_the_last(stretch: &[Member]) -> bool {
+    u32::try_from(stretch.len()).is_ok_and(|read| read < STRETCH)
+}
+
+fn member(row: &AnyRow) -> Result<Member, StoreError> {
+    let columns = Columns::of(row, "member");
+    let group_name = columns.optional_text("display_name")?;
+    let user_name = columns.optional_text("user_name")?;
+    let (is_group, is_pending) = (group_name.is_some(), group_name.is_none() && user_name.is_none());
+    Ok(Member {
+        id: columns.text("member_id")?,
+        display: columns.optional_text("display")?.or(group_name).or(user_name),
+        is_group,
+        is_pending,
+    })
+}
+
 pub(super) async fn groups_between(
     on: impl sqlx::AnyExecutor<'_>,
     workspace: &WorkspaceId,
@@ -136,6 +185,15 @@ pub(super) async fn groups_between(
             Ok((columns.text("member_id")?, GroupRef { id: columns.parsed("id")?, display_name: columns.text("display_name")? }))
         })
         .collect()
+}
+
+/// The group of a row that may have none.
+pub(super) fn group_shown(row: &AnyRow) -> Result<Option<GroupRef>, StoreError> {
+    let columns = Columns::of(row, "membership");
+    if columns.optional_text("id")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(GroupRef { id: columns.parsed("id")?, display_name: columns.text("display_name")? }))
 }
 
 /// Carries out the steps in their order; the answer names whose membership is not as it was, without repetition.
@@ -173,10 +231,36 @@ pub(super) async fn change(
     Ok(touched)
 }
 
-/// Every member's id.
+/// Every member's id. The rows are read as they come: what is held is the ids alone.
 pub(super) async fn all(tx: &mut Tx, workspace: &WorkspaceId, group: &GroupId) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query(IDS).bind(workspace.as_str()).bind(group.as_str()).fetch_all(tx.on()).await?;
-    rows.iter().map(|row| Columns::of(row, "member").text("member_id")).collect()
+    let mut rows = sqlx::query(IDS).bind(workspace.as_str()).bind(group.as_str()).fetch(tx.on());
+    let mut ids = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        ids.push(Columns::of(&row, "member").text("member_id")?);
+    }
+    Ok(ids)
+}
+
+/// The members whose ids may be a user's: all of them, or more than `many`.
+pub(super) async fn people(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    group: &GroupId,
+    many: usize,
+) -> Result<Vec<String>, StoreError> {
+    let (mut people, mut after) = (Vec::new(), String::new());
+    loop {
+        let query = sqlx::query(IDS_AFTER).bind(workspace.as_str()).bind(group.as_str()).bind(&after).bind(i64::from(STRETCH));
+        let rows = query.fetch_all(tx.on()).await?;
+        let is_last = u32::try_from(rows.len()).is_ok_and(|read| read < STRETCH);
+        for row in &rows {
+            after = Columns::of(row, "member").text("member_id")?;
+            people.extend(UserId::parse(&after).is_ok().then(|| after.clone()));
+        }
+        if is_last || people.len() > many {
+            return Ok(people);
+        }
+    }
 }
 
 /// What the provider calls members.

@@ -10,12 +10,14 @@ use sqlx::{
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     StoreError,
     pool::{FIT_WITHIN, Pool, Transaction, is_fit},
+    recent::Recent,
+    tokens::Credentials,
     tx::Tx,
+    writer::Writer,
 };
 use crate::{clock::SharedClock, secret::Sealer};
 
@@ -27,6 +29,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(vec![
         step(1, "initial", include_str!("../../migrations/0001_initial.sql")),
         step(2, "scim", include_str!("../../migrations/0002_scim.sql")),
+        step(3, "notices", include_str!("../../migrations/0003_notices.sql")),
     ])
 });
 
@@ -106,14 +109,9 @@ pub struct Store {
     pub(super) engine: Engine,
     pub(super) clock: SharedClock,
     pub(super) sealer: Arc<Sealer>,
-    writer: Option<Writer>,
-}
-
-/// SQLite has one writer at a time: ours queue in their order instead of polling for its lock, and use one connection.
-#[derive(Debug, Clone)]
-struct Writer {
-    turns: Arc<Semaphore>,
-    pool: Pool,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) recent: Recent,
+    pub(super) writer: Option<Writer>,
 }
 
 impl Store {
@@ -134,11 +132,11 @@ impl Store {
                 let pool = pool_of(engine, connect.clone(), options, &[SQLITE_SETTINGS]);
                 let one = StoreOptions { max_connections: 1, ..options.clone() };
                 let writer = pool_of(engine, connect, &one, &[SQLITE_SETTINGS, SQLITE_WRITER_SETTINGS]);
-                (pool, Some(Writer { turns: Arc::new(Semaphore::new(1)), pool: writer }))
+                (pool, Some(Writer::new(writer)))
             }
             Engine::Postgres => (pool_of(engine, connect, options, &[POSTGRES_SETTINGS]), None),
         };
-        Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), writer })
+        Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), credentials: Arc::new(Credentials::new()), recent: Recent::new(), writer })
     }
 
     /// Which database it is.
@@ -231,19 +229,14 @@ impl Store {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        let (pool, turn) = self.writing().await?;
-        let statement = match self.engine {
-            Engine::Sqlite => "BEGIN IMMEDIATE",
-            Engine::Postgres => "BEGIN",
+        let (begun, turn) = match &self.writer {
+            None => (self.pool.begin("BEGIN").await?, None),
+            Some(writer) => {
+                let turn = writer.turn().await?;
+                (writer.pool.begin("BEGIN IMMEDIATE").await?, Some(turn))
+            }
         };
-        Ok(Tx::new(pool.begin(statement).await?, turn, self.clock.now()))
-    }
-
-    /// Where to write, and the turn to do so where there are turns.
-    pub(super) async fn writing(&self) -> Result<(&Pool, Option<OwnedSemaphorePermit>), StoreError> {
-        let Some(Writer { turns, pool }) = &self.writer else { return Ok((&self.pool, None)) };
-        let turn = turns.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok((pool, Some(turn)))
+        Ok(Tx::new(begun, turn, self.clock.now()))
     }
 
     /// Begins a transaction whose reads all see one moment.

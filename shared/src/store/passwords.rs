@@ -8,6 +8,7 @@ use serde_json::{Map, json};
 use super::{
     Settlement, Store, StoreError,
     people::{Refusal, SignedIn, may_use_password, person_on},
+    policies::seen_on,
     row::Columns,
     users::{self, NewUser, UserMatch},
 };
@@ -178,7 +179,8 @@ async fn admit_by_password(tx: &mut super::tx::Tx, account: &PasswordAccount) ->
     if stored.as_ref() != Some(&account.hash) {
         return Ok(Err(Refusal::PasswordGone));
     }
-    Ok(Ok(SignedIn { user: user.id, person, profile: user.profile, fresh, linked_now: false }))
+    let profile = seen_on(tx.on(), &user.workspace, user.profile).await?;
+    Ok(Ok(SignedIn { user: user.id, person, profile, fresh, linked_now: false }))
 }
 
 fn invited(email: &str) -> NewUser {

@@ -9,6 +9,7 @@ use super::{
     access::mapping_on,
     former_links::former_owner,
     members::groups_between,
+    policies::seen_on,
     row::Columns,
     tx::Tx,
     users::{self, NAMESAKES, UserMatch},
@@ -165,7 +166,7 @@ impl Store {
             LoginMethod::Password => may_use_password(&seen.workspace, &seen.user, &seen.person),
         };
         let seen = self.seen(workspace, id).await?.filter(may_stay);
-        Ok(seen.map(|Seen { user, person, fresh, .. }| Reading { person, profile: user.profile, fresh }))
+        Ok(seen.map(|Seen { person, profile, fresh, .. }| Reading { person, profile, fresh }))
     }
 
     async fn seen(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<Seen>, StoreError> {
@@ -176,22 +177,9 @@ impl Store {
         let user = Self::user_on(&mut snapshot, &workspace.id, id).await?;
         let Some(user) = user.filter(|user| user.profile.active) else { return Ok(None) };
         let person = person_on(&mut snapshot, &user).await?;
+        let profile = seen_on(&mut snapshot, &workspace.id, user.profile.clone()).await?;
         snapshot.rollback().await?;
-        Ok(Some(Seen { workspace, user, person, fresh }))
-    }
-
-    /// Links a person to an identity by an admin's or operator's word.
-    pub async fn link(
-        &self,
-        workspace: &WorkspaceId,
-        identity: &ProviderIdentity,
-        user: &UserId,
-        actor: &Actor,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        users::hold(&mut tx, workspace, user).await?.ok_or(StoreError::NotFound("user"))?;
-        add_link(&mut tx, workspace, identity, user, actor).await?;
-        tx.commit().await
+        Ok(Some(Seen { workspace, user, person, profile, fresh }))
     }
 }
 
@@ -200,6 +188,7 @@ struct Seen {
     workspace: Workspace,
     user: User,
     person: Person,
+    profile: Profile,
     fresh: Freshness,
 }
 
@@ -264,7 +253,9 @@ async fn admit(
         }
         add_link(tx, &user.workspace, identity, &user.id, &Actor::user(&user.id)).await?;
     }
-    Ok(Ok(SignedIn { person: person_on(tx.on(), &user).await?, profile: user.profile, fresh, user: user.id, linked_now }))
+    let person = person_on(tx.on(), &user).await?;
+    let profile = seen_on(tx.on(), &user.workspace, user.profile).await?;
+    Ok(Ok(SignedIn { person, profile, fresh, user: user.id, linked_now }))
 }
 
 /// A statement whose first four parameters name an identity in a workspace.
@@ -280,7 +271,11 @@ pub(super) fn of_identity<'q>(
         .bind(&identity.subject)
 }
 
-async fn linked_user(tx: &mut Tx, workspace: &WorkspaceId, identity: &ProviderIdentity) -> Result<Option<UserId>, StoreError> {
+pub(super) async fn linked_user(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    identity: &ProviderIdentity,
+) -> Result<Option<UserId>, StoreError> {
     let row = of_identity(LINKED, workspace, identity).fetch_optional(tx.on()).await?;
     row.map(|row| Columns::of(&row, "link").parsed("user_id")).transpose()
 }
@@ -351,7 +346,7 @@ async fn has_link(tx: &mut Tx, workspace: &WorkspaceId, user: &UserId, connectio
     Ok(found.is_some())
 }
 
-async fn add_link(
+pub(super) async fn add_link(
     tx: &mut Tx,
     workspace: &WorkspaceId,
     identity: &ProviderIdentity,

@@ -100,14 +100,14 @@ impl Pool {
         self.0.sqlx.close().await;
     }
 
-    /// Carries out a text that commits by itself, and says whether it returned a row. It is sent once only, so it must not be the test
-    /// of a connection that has rested for long.
-    pub(super) async fn write(&self, write: Query<'_, Any, AnyArguments>) -> Result<bool, Error> {
+    /// Carries out a text that commits by itself. It is sent once only, so it must not be the test of a connection that has rested for
+    /// long.
+    pub(super) async fn write(&self, write: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>, Error> {
         let mut lent = self.lend(JUST_NOW).await?;
-        let changed = write.fetch_all(&mut *lent.connection).await?;
+        let rows = write.fetch_all(&mut *lent.connection).await?;
         // After an error SQLite is in the middle of the text.
         self.give_back(lent);
-        Ok(!changed.is_empty())
+        Ok(rows)
     }
 
     /// Begins a transaction with this statement.

@@ -2,8 +2,12 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, any::AnyRow};
+use serde_json::{Map, Value};
+use sqlx::{
+    Any, AssertSqlSafe,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 
 use super::{
     Store, StoreError,
@@ -13,7 +17,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     id::{EntryId, UserId, WorkspaceId},
-    model::provisioning::Entry,
+    model::provisioning::{Action, Entry, Outcome},
 };
 
 const LATEST: &str = "
@@ -34,6 +38,33 @@ const WITH_DETAIL: &str = "
 const ONE: &str = "
     SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
     WHERE workspace_id = $1 AND id = $2";
+const FAULTS_OF: &str = "
+    SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
+    WHERE workspace_id = $1 AND at >= $2 AND action = $3 AND sentence IS NOT NULL ORDER BY id DESC LIMIT $4";
+// The newest row that is too many to be read.
+const EDGE: &str = "
+    SELECT id, at FROM provisioning_log WHERE workspace_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2";
+// Who was granted a token matters, and of a search whether it found anybody.
+const COUNTS: &str = "
+    SELECT action, outcome, client,
+           CASE WHEN action = 'token.grant' THEN credential ELSE '' END AS grantee,
+           CASE WHEN detail LIKE '%\"found\":0,%' OR detail LIKE '%\"found\":0}' THEN 1 ELSE 0 END AS in_vain,
+           COUNT(*) AS entries, MAX(at) AS last_at
+    FROM provisioning_log
+    WHERE workspace_id = $1 AND id > $2 AND at >= $3
+    GROUP BY action, outcome, client, grantee, in_vain";
+const USERS_WRITTEN: &str = "
+    SELECT target, MAX(at) AS last_at FROM provisioning_log
+    WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND target <> '' AND outcome IN ('done', 'unchanged')
+      AND action IN ('user.create', 'user.update', 'user.activate', 'user.deactivate')
+    GROUP BY target";
+const LAST_MEMBERSHIP: &str = "
+    SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
+    WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND (action = 'group.members' OR detail LIKE '%\"members\":{%')
+    ORDER BY id DESC LIMIT 1";
+const DELETIONS: &str = "
+    SELECT target, at, detail FROM provisioning_log
+    WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND action = 'user.delete' AND outcome = 'done' ORDER BY id DESC";
 const SWEEP: &str = "
     DELETE FROM provisioning_log WHERE (workspace_id, id) IN (
         SELECT workspace_id, id FROM provisioning_log WHERE at < $1 ORDER BY at LIMIT $2)";
@@ -71,7 +102,133 @@ pub struct LogQuery<'q> {
     pub limit: u32,
 }
 
+/// A part of a workspace's log: from a moment on, and no further back than can be read in a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSpan {
+    after: Option<EntryId>,
+    /// From when on it is read.
+    pub since: Timestamp,
+    /// Whether that is the moment which was asked for.
+    pub is_whole: bool,
+}
+
+/// How many entries there are of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogCount {
+    /// What was asked for: a word of [`Action`], or of a newer program.
+    pub action: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What the client called itself.
+    pub client: String,
+    /// The OAuth client, where it is about a token.
+    pub grantee: String,
+    /// Whether it was a search that found nobody.
+    pub in_vain: bool,
+    /// How many.
+    pub entries: u64,
+    /// The newest of them.
+    pub last_at: Timestamp,
+}
+
+impl LogCount {
+    /// What was asked for, if this program knows the word.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        self.action.parse().ok()
+    }
+
+    /// Whether it was carried out.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self.outcome, Outcome::Done | Outcome::Unchanged)
+    }
+}
+
 impl Store {
+    /// The log of a workspace from a moment on, but of its newest `most` entries alone.
+    pub async fn log_span(&self, workspace: &WorkspaceId, since: Timestamp, most: u32) -> Result<LogSpan, StoreError> {
+        let edge = sqlx::query(EDGE).bind(workspace.as_str()).bind(i64::from(most)).fetch_optional(&self.pool).await?;
+        let Some(edge) = edge else { return Ok(LogSpan::since(since)) };
+        let columns = Columns::of(&edge, "entry of the provisioning log");
+        let (after, at) = (Some(columns.parsed("id")?), columns.time("at")?);
+        Ok(LogSpan { after, since: since.max(at), is_whole: at < since })
+    }
+
+    /// How much there is of each kind of entry.
+    pub async fn log_counts(&self, workspace: &WorkspaceId, span: &LogSpan) -> Result<Vec<LogCount>, StoreError> {
+        let rows = span.query(COUNTS, workspace).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns::of(row, "count of the provisioning log");
+                Ok(LogCount {
+                    action: columns.text("action")?,
+                    outcome: columns.parsed("outcome")?,
+                    client: columns.text("client")?,
+                    grantee: columns.text("grantee")?,
+                    in_vain: columns.flag("in_vain")?,
+                    entries: u64::try_from(columns.number("entries")?).map_err(|error| columns.corrupt(error))?,
+                    last_at: columns.time("last_at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The ids of the users who were created or changed with success, each with when that was last.
+    pub async fn log_of_users_written(
+        &self,
+        workspace: &WorkspaceId,
+        span: &LogSpan,
+    ) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows = span.query(USERS_WRITTEN, workspace).fetch_all(&self.pool).await?;
+        let read = |row: &AnyRow| {
+            let columns = Columns::of(row, "entry of the provisioning log");
+            Ok((columns.text("target")?, columns.time("last_at")?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The newest entry about members of any group.
+    pub async fn log_of_last_membership(&self, workspace: &WorkspaceId, span: &LogSpan) -> Result<Option<Entry>, StoreError> {
+        let row = span.query(LAST_MEMBERSHIP, workspace).fetch_optional(&self.pool).await?;
+        row.as_ref().map(|row| read(workspace, row)).transpose()
+    }
+
+    /// Who was deleted, newest first: the text of this name that their entries have as a detail, their id, and when.
+    pub async fn log_of_deletions(
+        &self,
+        workspace: &WorkspaceId,
+        span: &LogSpan,
+        name: &str,
+    ) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
+        let rows = span.query(DELETIONS, workspace).fetch_all(&self.pool).await?;
+        let read = |row: &AnyRow| {
+            let columns = Columns::of(row, "entry of the provisioning log");
+            let mut detail: Map<String, Value> = columns.json("detail")?;
+            let Some(Value::String(text)) = detail.remove(name) else { return Ok(None) };
+            Ok(Some((text, columns.text("target")?, columns.time("at")?)))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// The newest entries of one action of which something went wrong, newest first.
+    pub async fn log_faults(
+        &self,
+        workspace: &WorkspaceId,
+        action: Action,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = sqlx::query(FAULTS_OF)
+            .bind(workspace.as_str())
+            .bind(since.0)
+            .bind(action.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| read(workspace, row)).collect()
+    }
+
     /// Writes entries, of any workspaces, all or none of them; those that are there already stay as they are.
     pub async fn append_log(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -146,6 +303,21 @@ impl Store {
         let swept = sqlx::query(SWEEP).bind(before.0).bind(i64::from(limit)).execute(tx.on()).await?;
         tx.commit().await?;
         Ok(swept.rows_affected())
+    }
+}
+
+impl LogSpan {
+    /// The log from this moment on, however much that is.
+    #[must_use]
+    pub fn since(since: Timestamp) -> Self {
+        Self { after: None, since, is_whole: true }
+    }
+
+    fn query(&self, statement: &'static str, workspace: &WorkspaceId) -> Query<'static, Any, AnyArguments> {
+        sqlx::query(statement)
+            .bind(workspace.as_str().to_owned())
+            .bind(self.after.as_ref().map_or("", EntryId::as_str).to_owned())
+            .bind(self.since.0)
     }
 }
 

@@ -1,20 +1,21 @@
 //! The two writes that a directory sends by the thousand: somebody new, and a change of somebody who has never signed in, of which
 //! nobody's session has to hear. Everything else about users takes the long way, under the row's lock.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 
 use super::{
-    Store, StoreError, access, adoption,
-    at_once::AtOnce,
+    Changed, Settlement, Store, StoreError, access, adoption,
+    at_once::{AtOnce, Parts},
+    members,
+    recent::StoredMapping,
     row::{Columns, to_json},
     users::{self, user_columns},
 };
 use crate::{
     id::{AuditId, UserId, WorkspaceId},
     model::{
-        access::Mapping,
         audit::Actor,
         text::fold,
         user::{Profile, User},
@@ -31,26 +32,34 @@ pub(super) const READ: &str = concat!(
     user_columns!(),
     ", may_have_sessions, (SELECT mapping FROM workspaces WHERE id = $1) AS mapping FROM users WHERE workspace_id = $1 AND id = $2"
 );
-/// Nothing of the record that was read has changed, and still nobody has signed in. A gateway of the version before links people
-/// without raising the flag: the link says so as well.
+/// Nothing of the record that was read has changed, nor the mapping, and still nobody has signed in. A gateway of the version before
+/// links people without raising the flag: the link says so as well.
 pub(super) const CHANGE: &str = "
     UPDATE users SET user_name = $4, user_name_key = $5, external_id = $6, attributes = $7, updated_at = $8, version = version + 1
     WHERE workspace_id = $1 AND id = $2 AND version = $3 AND may_have_sessions = 0
         AND NOT EXISTS (SELECT 1 FROM links WHERE workspace_id = $1 AND user_id = $2)
-    RETURNING 1";
+        AND EXISTS (SELECT 1 FROM workspaces WHERE id = $1 AND mapping = $9)";
 const NOTE_CHANGED: &str = "
     INSERT INTO audit (workspace_id, id, at, actor_kind, actor_id, action, target, detail)
-    SELECT $1, $9, $8, $10, $11, 'user.changed', $2, $12 FROM changed";
+    SELECT $1, $10, $8, $11, $12, 'user.changed', $2, $13 FROM changed";
 
-static CREATE: LazyLock<AtOnce> =
-    LazyLock::new(|| AtOnce::new(&format!("{} RETURNING 1", users::INSERT), NOTE_CREATED, &[ADD_EMAIL]));
-static QUIET_CHANGE: LazyLock<AtOnce> = LazyLock::new(|| AtOnce::new(CHANGE, NOTE_CHANGED, &[]));
+/// The groups of whoever was changed, as their own statement shows them.
+const GROUPS: &str = ", g.id, g.display_name FROM changed
+    LEFT JOIN group_members m ON m.workspace_id = $1 AND m.member_id = $2
+    LEFT JOIN groups g ON g.workspace_id = m.workspace_id AND g.id = m.group_id
+    ORDER BY g.display_name_key, g.id";
+
+static CREATE: LazyLock<AtOnce> = LazyLock::new(|| {
+    AtOnce::new(Parts { change: users::INSERT, note: NOTE_CREATED, rest: &[ADD_EMAIL], shown: " FROM changed" })
+});
+static QUIET_CHANGE: LazyLock<AtOnce> =
+    LazyLock::new(|| AtOnce::new(Parts { change: CHANGE, note: NOTE_CHANGED, rest: &[], shown: GROUPS }));
 
 /// A user as read without a lock, and the mapping beside them.
 pub(super) struct Glance {
-    pub(super) user: User,
+    pub(super) user: Arc<User>,
     pub(super) may_have_sessions: bool,
-    mapping: Mapping,
+    mapping: Arc<StoredMapping>,
 }
 
 impl Glance {
@@ -62,7 +71,7 @@ impl Glance {
             && before.active
             && after.active
             && before.attributes.get("emails") == after.attributes.get("emails")
-            && access::gives_the_same(&self.mapping, before, after)
+            && access::gives_the_same(&self.mapping.mapping, before, after)
     }
 }
 
@@ -70,23 +79,46 @@ impl Store {
     /// Creates a user who has one address at the most.
     pub(super) async fn create_at_once(&self, user: &User, actor: &Actor, detail: &Value) -> Result<(), StoreError> {
         let email = user.profile.emails().next();
-        let write = users::bind(sqlx::query(CREATE.text(self.engine)), user)?
-            .bind(AuditId::new().to_string())
-            .bind(actor.kind.as_str())
-            .bind(&actor.id)
-            .bind(to_json("audit record", detail)?)
-            .bind(email.map(|(address, _)| fold(address)));
-        self.at_once(write).await.map(drop)
+        let detail = to_json("audit record", detail)?;
+        let write = self.at_once(&CREATE, |query| {
+            Ok(users::bind(query, user)?
+                .bind(AuditId::new().to_string())
+                .bind(actor.kind.as_str())
+                .bind(&actor.id)
+                .bind(detail)
+                .bind(email.map(|(address, _)| fold(address))))
+        });
+        write.await?;
+        self.recent.remember(user);
+        Ok(())
     }
 
     pub(super) async fn glance(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<Glance>, StoreError> {
         let row = sqlx::query(READ).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
-        row.map(|row| {
-            let columns = Columns::of(&row, "user");
-            let (may_have_sessions, mapping) = (columns.flag("may_have_sessions")?, columns.json("mapping")?);
-            Ok(Glance { user: users::read(&row)?, may_have_sessions, mapping })
-        })
-        .transpose()
+        let Some(row) = row else { return Ok(None) };
+        let columns = Columns::of(&row, "user");
+        let mapping = Arc::new(StoredMapping { mapping: columns.json("mapping")?, text: columns.text("mapping")? });
+        self.recent.remember_mapping(workspace, mapping.clone());
+        Ok(Some(Glance { user: Arc::new(users::read(&row)?), may_have_sessions: columns.flag("may_have_sessions")?, mapping }))
+    }
+
+    /// Changes somebody as they were a moment ago; `None` if nothing was done, since nobody remembers them, they are not the same any
+    /// more, or the edit comes to anything but a quiet change. Then the record has to be read.
+    pub(super) async fn change_remembered<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        actor: &Actor,
+        edit: impl Fn(&User) -> Result<Profile, E>,
+    ) -> Result<Option<Changed>, StoreError> {
+        let Some((user, mapping)) = self.recent.of(workspace, id) else { return Ok(None) };
+        // That they have none, the write itself makes sure of.
+        let glance = Glance { user, may_have_sessions: false, mapping };
+        let Ok(profile) = edit(&glance.user) else { return Ok(None) };
+        if profile == glance.user.profile {
+            return Ok(None);
+        }
+        self.change_quietly(&glance, profile, actor).await
     }
 
     /// Writes the record as it shall be; `None` if the change is not quiet or anything came in between.
@@ -95,28 +127,40 @@ impl Store {
         glance: &Glance,
         profile: Profile,
         actor: &Actor,
-    ) -> Result<Option<User>, StoreError> {
+    ) -> Result<Option<Changed>, StoreError> {
         let before = &glance.user;
         if !glance.is_quiet(&profile) {
             return Ok(None);
         }
         if profile == before.profile {
-            return Ok(Some(before.clone()));
+            return Ok(Some(Changed::not(User::clone(before))));
         }
-        let after = User { profile, version: before.version + 1, updated_at: self.clock.now(), ..before.clone() };
-        let write = sqlx::query(QUIET_CHANGE.text(self.engine))
-            .bind(after.workspace.as_str())
-            .bind(after.id.as_str())
-            .bind(before.version)
-            .bind(&after.profile.user_name)
-            .bind(fold(&after.profile.user_name))
-            .bind(&after.profile.external_id)
-            .bind(to_json("user", &after.profile.attributes)?)
-            .bind(after.updated_at.0)
-            .bind(AuditId::new().to_string())
-            .bind(actor.kind.as_str())
-            .bind(&actor.id)
-            .bind(to_json("audit record", &json!({ "active": true, "was_active": true }))?);
-        Ok(self.at_once(write).await?.then_some(after))
+        let after = User { profile, version: before.version + 1, updated_at: self.clock.now(), ..User::clone(before) };
+        let attributes = to_json("user", &after.profile.attributes)?;
+        let write = self.at_once(&QUIET_CHANGE, |query| {
+            Ok(query
+                .bind(after.workspace.as_str())
+                .bind(after.id.as_str())
+                .bind(before.version)
+                .bind(&after.profile.user_name)
+                .bind(fold(&after.profile.user_name))
+                .bind(&after.profile.external_id)
+                .bind(attributes)
+                .bind(after.updated_at.0)
+                .bind(&glance.mapping.text)
+                .bind(AuditId::new().to_string())
+                .bind(actor.kind.as_str())
+                .bind(&actor.id)
+                .bind(to_json("audit record", &json!({ "active": true, "was_active": true }))?))
+        });
+        let shown = write.await?;
+        if shown.is_empty() {
+            self.recent.forget(&after.workspace, &after.id);
+            return Ok(None);
+        }
+        self.recent.remember(&after);
+        let groups = shown.iter().filter_map(|row| members::group_shown(row).transpose()).collect::<Result<_, _>>()?;
+        let settlement = Settlement::of_earlier(after.ended_seq);
+        Ok(Some(Changed { user: after, settlement, groups: Some(groups) }))
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Store, StoreError,
     error::EditError,
     row::Columns,
+    shared_read::SharedReads,
     tx::Tx,
     workspaces::{self, workspace_columns},
 };
@@ -30,6 +31,9 @@ macro_rules! token_columns {
         "t.id AS token_id, t.kind, t.user_name, t.client_id, t.created_at AS issued_at, t.expires_at, t.last_used_at, t.revoked_at"
     };
 }
+
+/// Credentials and their workspaces, by workspace and digest.
+pub(super) type Credentials = SharedReads<(WorkspaceId, String), Option<(Token, Workspace)>>;
 
 /// Takes the row's lock on both engines, so that two who issue at once do not both count the same tokens.
 const LOCK_WORKSPACE: &str = "UPDATE workspaces SET name = name WHERE id = $1";
@@ -114,14 +118,19 @@ impl Store {
         Ok((secret, token))
     }
 
-    /// Finds the record of a presented secret in this workspace, live or not, and the workspace, in one statement.
+    /// Finds the record of a presented secret in this workspace, live or not, and the workspace, in one statement
+    /// that everybody shares who presents it at that moment.
     pub async fn find_token(
         &self,
         workspace: &WorkspaceId,
         presented: &BearerToken,
     ) -> Result<Option<(Token, Workspace)>, StoreError> {
-        let row = sqlx::query(BY_DIGEST).bind(workspace.as_str()).bind(presented.digest()).fetch_optional(&self.pool).await?;
-        row.map(|row| Ok((read(&row, workspace)?, workspaces::read(&row)?))).transpose()
+        let digest = presented.digest();
+        let question = async {
+            let row = sqlx::query(BY_DIGEST).bind(workspace.as_str()).bind(&digest).fetch_optional(&self.pool).await?;
+            row.map(|row| Ok((read(&row, workspace)?, workspaces::read(&row)?))).transpose()
+        };
+        self.credentials.ask((workspace.clone(), digest.clone()), question).await
     }
 
     /// The tokens and passwords that were issued in a workspace, oldest first.

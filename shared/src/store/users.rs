@@ -15,6 +15,7 @@ use super::{
     error::EditError,
     guard::{self, Loss},
     many::{Index, Many, by_ids},
+    members::GroupRef,
     row::{Columns, to_json},
     tx::Tx,
 };
@@ -140,7 +141,11 @@ impl Store {
     /// Reads one user.
     pub async fn user(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Option<User>, StoreError> {
         let row = sqlx::query(ONE).bind(workspace.as_str()).bind(id.as_str()).fetch_optional(&self.pool).await?;
-        row.as_ref().map(read).transpose()
+        let user = row.as_ref().map(read).transpose()?;
+        if let Some(user) = &user {
+            self.recent.remember(user);
+        }
+        Ok(user)
     }
 
     pub(super) async fn user_on(
@@ -166,7 +171,11 @@ impl Store {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<User>, StoreError> {
-        Self::users_matching_on(&self.pool, workspace, by, after, limit).await
+        let users = Self::users_matching_on(&self.pool, workspace, by, after, limit).await?;
+        if let [one] = users.as_slice() {
+            self.recent.remember(one);
+        }
+        Ok(users)
     }
 
     pub(super) async fn users_matching_on(
@@ -211,21 +220,23 @@ impl Store {
         USERS.count(&self.pool, workspace).await
     }
 
-    /// Changes a user by a pure edit of the current record. An edit that changes nothing writes nothing. The settlement waits for what
-    /// was last taken from the person, though an earlier request may have taken it.
+    /// Changes a user by a pure edit of the current record, which may be tried on an earlier one first. An edit that changes nothing
+    /// writes nothing. The settlement waits for what was last taken from the person, though an earlier request may have taken it.
     pub async fn update_user<E>(
         &self,
         workspace: &WorkspaceId,
         id: &UserId,
         actor: &Actor,
         edit: impl Fn(&User) -> Result<Profile, E>,
-    ) -> Result<(User, Settlement), EditError<E>> {
+    ) -> Result<Changed, EditError<E>> {
+        if let Some(changed) = self.change_remembered(workspace, id, actor, &edit).await? {
+            return Ok(changed);
+        }
         let glance = self.glance(workspace, id).await?.ok_or(StoreError::NotFound("user"))?;
         if !glance.may_have_sessions {
             let profile = edit(&glance.user).map_err(EditError::Refused)?;
-            if let Some(after) = self.change_quietly(&glance, profile, actor).await? {
-                let settlement = Settlement::of_earlier(after.ended_seq);
-                return Ok((after, settlement));
+            if let Some(changed) = self.change_quietly(&glance, profile, actor).await? {
+                return Ok(changed);
             }
         }
         self.update_under_lock(workspace, id, actor, edit).await
@@ -237,15 +248,14 @@ impl Store {
         id: &UserId,
         actor: &Actor,
         edit: impl Fn(&User) -> Result<Profile, E>,
-    ) -> Result<(User, Settlement), EditError<E>> {
+    ) -> Result<Changed, EditError<E>> {
         let mut tx = self.begin().await?;
         let before = lock(&mut tx, workspace, id).await?;
         let profile = edit(&before).map_err(EditError::Refused)?;
         let step = adoption::step(&mut tx, &before, &profile, actor).await?;
         if profile == before.profile && step.is_nothing() {
             tx.roll_back().await?;
-            let settlement = Settlement::of_earlier(before.ended_seq);
-            return Ok((before, settlement));
+            return Ok(Changed::not(before));
         }
         let (origin, login_method) = step.applied(&before);
         let (version, updated_at) = (before.version + 1, tx.now());
@@ -274,7 +284,7 @@ impl Store {
             set_ended(&mut tx, workspace, id, after.ended_seq).await?;
         }
         tx.commit().await?;
-        Ok((after, settlement))
+        Ok(Changed { user: after, settlement, groups: None })
     }
 
     /// What every answer about this user has to wait for, a refusal too: that their sessions know what was last taken from them.
@@ -311,6 +321,25 @@ impl Store {
         set_ended(&mut tx, workspace, id, settlement.through).await?;
         tx.commit().await?;
         Ok(settlement)
+    }
+}
+
+/// A user after a change.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "an answer may be given only after the settlement went through the barrier"]
+pub struct Changed {
+    /// The record.
+    pub user: User,
+    /// What has to be settled before an answer is given.
+    pub settlement: Settlement,
+    /// The groups that they are in, where the write has shown them.
+    pub groups: Option<Vec<GroupRef>>,
+}
+
+impl Changed {
+    /// The record as it was and stays.
+    pub(super) fn not(user: User) -> Self {
+        Self { settlement: Settlement::of_earlier(user.ended_seq), user, groups: None }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod redis;
 pub mod scim;
 mod scratch;
 pub mod services;
+pub mod smtp;
 mod wait;
 
 pub use error::HarnessError;

@@ -25,6 +25,12 @@ impl Scim {
         Ok(Self { client: client()?, base, token: token.into() })
     }
 
+    /// The base URL of its workspace.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Its token.
     #[must_use]
     pub fn token(&self) -> &str {

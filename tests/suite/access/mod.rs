@@ -2,6 +2,7 @@
 //! and what it takes is gone with it, on every gateway, whatever else fails.
 
 mod claims;
+mod counted;
 mod streams;
 
 use std::time::Duration;
@@ -48,6 +49,7 @@ impl House {
             department = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"
             directory = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
             first_name = "name.givenName"
+            folders = "urn:ietf:params:scim:schemas:extension:2.0:CustomExtensionName:folders:folders"
             [[apps]]
             hosts = ["{ADMIN}"]
             upstream = "{upstream}"

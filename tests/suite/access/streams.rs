@@ -15,14 +15,14 @@ use tokio::{
 use super::{ADMIN, House, OPEN, WITHIN};
 
 /// An app that sends what the test gives it, one stream for each request.
-struct Events {
-    url: String,
+pub(super) struct Events {
+    pub(super) url: String,
     opened: Mutex<mpsc::Receiver<mpsc::Sender<&'static str>>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
 impl Events {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (open, opened) = mpsc::channel(8);
@@ -52,7 +52,7 @@ impl Drop for Events {
 }
 
 /// Opens the stream of an app at a gateway, and reads its first event.
-async fn open(
+pub(super) async fn open(
     house: &House,
     events: &Events,
     gateway: usize,

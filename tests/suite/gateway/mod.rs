@@ -171,8 +171,8 @@ impl Gate {
     /// Switches somebody on or off, guests as well: when it returns, they are out, as after a request to the provisioner.
     async fn set_active(&self, id: &UserId, active: bool) {
         let edit = |user: &User| Ok::<_, Infallible>(Profile { active, ..user.profile.clone() });
-        let (_, settlement) = self.store().update_user(&self.acme, id, &Actor::operator(), edit).await.unwrap();
-        self.runtime.road.settle(&self.acme, settlement).await.unwrap();
+        let changed = self.store().update_user(&self.acme, id, &Actor::operator(), edit).await.unwrap();
+        self.runtime.road.settle(&self.acme, changed.settlement).await.unwrap();
     }
 
     /// Invites somebody and has them set a password; they are signed in afterwards.

@@ -125,7 +125,7 @@ async fn a2_large_bodies_and_lies_about_their_length_cost_next_to_nothing() {
     stream.write_all(&request).await.unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await.unwrap();
-    assert!(line.starts_with("HTTP/1.1 400 ") || line.starts_with("HTTP/1.1 415 "), "nobody unpacks it: {line}");
+    assert!(line.starts_with("HTTP/1.1 415 "), "nobody unpacks it: {line}");
 
     let body = json!({ "userName": "never" }).to_string();
     for (length, told) in [
@@ -218,6 +218,8 @@ async fn a4_json_that_is_a_weapon_is_refused_soon() {
         (named(&format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000))), (400, "invalidSyntax")),
         (named(&format!("[{}]", elements("1", 1_000_000))), (413, "")),
         (format!("{{\"userName\":\"never\",\"emails\":[{}]}}", elements("{}", 300_000)), (413, "")),
+        (format!("{{\"userName\":\"never\",\"emails\":[{}]}}", elements("1", 500_000)), (413, "")),
+        (format!("{{\"userName\":\"never\",\"emails\":[[{}]]}}", elements("1", 500_000)), (413, "")),
         (named(&format!("1{}", "0".repeat(400))), (400, "invalidSyntax")),
         (named("1e400"), (400, "invalidSyntax")),
         ("{\"userName\":\"never\",\"userName\":\"never\"}".to_owned(), (400, "invalidSyntax")),

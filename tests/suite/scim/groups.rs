@@ -1,10 +1,11 @@
 //! Members are rows: side by side nobody is lost, and what a member is, or whether they are known yet, is no obstacle.
 
-use lockstep_tests::world::text;
+use lockstep_tests::{harness::postgres::Postgres, world::text};
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::task::JoinSet;
 
-use super::{Company, GROUP, body, on_each_database, patch, refusal};
+use super::{Company, GROUP, Installation, body, on_each_database, patch, refusal};
 
 fn add(id: &str) -> Value {
     patch(&json!([{ "op": "Add", "path": "members", "value": [{ "value": id }] }]))
@@ -166,4 +167,58 @@ on_each_database! {
 
         assert_eq!(company.members(&group).await, [bob]);
     }
+}
+
+/// The table of members is taken away: whatever reads it, fails.
+const UNREADABLE: &str = "ALTER TABLE group_members RENAME TO group_members_elsewhere";
+
+/// A group whose members nobody can read is shown, found, listed and renamed like any other, where they are not asked for.
+async fn no_member_is_read_unasked(installation: &Installation, take_away: impl AsyncFnOnce()) {
+    let scim = installation.workspace("lean").await;
+    let ada = text(&body(scim.post("/Users", &json!({ "userName": "ada" })).await, 201), "id");
+    let crew = body(scim.post("/Groups", &json!({ "displayName": "Crew", "members": [{ "value": ada }] })).await, 201);
+    let path = format!("/Groups/{}", text(&crew, "id"));
+
+    take_away().await;
+
+    for query in ["excludedAttributes=members", "attributes=displayName", "excludedAttributes=MEMBERS,meta"] {
+        assert_eq!(body(scim.get(&format!("{path}?{query}")).await, 200)["displayName"], "Crew", "{query}");
+        for filter in ["", "&filter=displayName%20eq%20%22crew%22", "&filter=displayName%20co%20%22rew%22", "&sortBy=displayName"]
+        {
+            let list = body(scim.get(&format!("/Groups?{query}{filter}")).await, 200);
+            assert_eq!(
+                (&list["totalResults"], &list["Resources"][0]["displayName"]),
+                (&json!(1), &json!("Crew")),
+                "{query}{filter}"
+            );
+        }
+    }
+    let search = json!({ "excludedAttributes": ["members"], "filter": "displayName eq \"Crew\"" });
+    assert_eq!(body(scim.post("/Groups/.search", &search).await, 200)["totalResults"], 1);
+    for asked in [path.clone(), format!("{path}?excludedAttributes=displayName"), "/Groups".to_owned()] {
+        let status = scim.get(&asked).await.unwrap().status;
+        assert!(status.is_server_error(), "{asked}: {status}: they were to be unreadable");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_without_members_reads_none_on_sqlite() {
+    let installation = Installation::on_sqlite().await;
+    let url = format!("sqlite://{}/lockstep.db", installation.site.folder().display());
+
+    no_member_is_read_unasked(&installation, async || {
+        sqlx::query(UNREADABLE).execute(&mut sqlx::SqliteConnection::connect(&url).await.unwrap()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_without_members_reads_none_on_postgres() {
+    let database = Postgres::shared().await.unwrap().database().await.unwrap();
+    let installation = Installation::on_postgres(&database).await;
+
+    no_member_is_read_unasked(&installation, async || {
+        sqlx::query(UNREADABLE).execute(&mut sqlx::PgConnection::connect(database.url()).await.unwrap()).await.unwrap();
+    })
+    .await;
 }

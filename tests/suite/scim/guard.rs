@@ -74,6 +74,23 @@ on_each_database! {
         held(&company.scim.delete(&format!("/Users/{}", ids[3])).await.unwrap());
     }
 
+    async fn a_bulk_answer_says_when_to_come_again_for_what_is_held(company: &Company) {
+        let ids = people(company, 3).await;
+        guard(company, &["--max", "1", "--percent", "0"]).await;
+        let operations: Vec<Value> =
+            ids.iter().map(|id| json!({ "method": "PATCH", "path": format!("/Users/{id}"), "data": deactivation() })).collect();
+        let only = |operation: &Value| json!({ "Operations": [operation] });
+
+        let passed = company.scim.post("/Bulk", &only(&operations[0])).await.unwrap();
+        let answer = company.scim.post("/Bulk", &json!({ "Operations": operations })).await.unwrap();
+
+        assert_eq!((passed.status.as_u16(), passed.header("retry-after")), (200, ""));
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (200, "600"));
+        let told: Value = answer.json().unwrap();
+        let statuses: Vec<_> = told["Operations"].as_array().unwrap().iter().map(|operation| operation["status"].clone()).collect();
+        assert_eq!(statuses, ["200", "429", "429"]);
+    }
+
     async fn an_approval_lets_the_same_requests_pass(company: &Company) {
         let ids = people(company, 4).await;
         let group = company.group("Everybody", &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use lockstep_shared::secret::BearerToken;
+use lockstep_shared::{id::EntryId, secret::BearerToken};
 use lockstep_tests::{
     harness::{eventually, postgres::Postgres, services::Program},
     world::{activation, deactivation, text},
 };
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     time::timeout,
@@ -23,7 +24,7 @@ use super::{Company, GROUP, Installation, USER, body, on_each_database, patch, r
 const SOON: Duration = Duration::from_secs(15);
 
 /// The newest entries, oldest first, once there are so many.
-async fn entries(company: &Company, count: usize) -> Vec<Value> {
+pub(super) async fn entries(company: &Company, count: usize) -> Vec<Value> {
     let list = eventually(format!("{count} entries"), SOON, async || {
         let tail = company.command(&["log", "tail", &company.id, "--limit", "1000"]).await;
         let entries = tail["entries"].as_array().unwrap().clone();
@@ -33,11 +34,11 @@ async fn entries(company: &Company, count: usize) -> Vec<Value> {
 }
 
 /// What an entry says in short.
-fn short(entry: &Value) -> (String, u64, String) {
+pub(super) fn short(entry: &Value) -> (String, u64, String) {
     (text(entry, "action"), entry["status"].as_u64().unwrap(), text(entry, "outcome"))
 }
 
-fn says(action: &str, status: u64, outcome: &str) -> (String, u64, String) {
+pub(super) fn says(action: &str, status: u64, outcome: &str) -> (String, u64, String) {
     (action.to_owned(), status, outcome.to_owned())
 }
 
@@ -48,7 +49,7 @@ async fn output(company: &Company, arguments: &[&str]) -> Output {
 }
 
 /// The findings of a diagnosis that are not as they should be, each as `name: message -> fix`.
-async fn explain(company: &Company, arguments: &[&str]) -> Vec<String> {
+pub(super) async fn explain(company: &Company, arguments: &[&str]) -> Vec<String> {
     let arguments = [&["log", "explain", &company.id], arguments].concat();
     let output = output(company, &arguments).await;
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
@@ -64,8 +65,13 @@ async fn explain(company: &Company, arguments: &[&str]) -> Vec<String> {
     wrong
 }
 
+/// With what the diagnosis of missing accounts exits.
+async fn explain_success(company: &Company) -> Option<i32> {
+    output(company, &["log", "explain", &company.id, "accounts-not-created"]).await.status.code()
+}
+
 #[track_caller]
-fn contains(findings: &[String], part: &str) {
+pub(super) fn contains(findings: &[String], part: &str) {
     assert!(findings.iter().any(|finding| finding.contains(part)), "{part}: {findings:?}");
 }
 
@@ -121,7 +127,7 @@ on_each_database! {
         assert_eq!((&entries[8]["target"], &entries[8]["people"]), (&json!(group), &json!([id])));
         assert_eq!(detail(8, "members"), json!({ "add": 1 }));
         assert_eq!(entries[10]["people"], json!([id]), "who has the name already");
-        assert!(text(&entries[12], "sentence").ends_with(&format!("`scim show {}` tells the right one", company.id)));
+        assert!(text(&entries[12], "sentence").ends_with(&format!("`provisioner scim show {}` tells the right one", company.id)));
         for entry in &entries {
             assert!(!text(entry, "request").is_empty() && !text(entry, "credential").is_empty(), "{entry}");
             assert_eq!(entry["sentence"].is_string(), entry["outcome"] == "refused", "{entry}");
@@ -201,6 +207,99 @@ on_each_database! {
         assert_eq!((&whole["detail"]["operations"], &whole["detail"]["failed"]), (&json!(4), &json!(3)));
     }
 
+    async fn who_was_refused_is_told_by_name_and_solved_once_they_are_created(company: &Company) {
+        company.command(&["attribute", "set", &company.id, "userType", "--allow", "Premium,Standard"]).await;
+        let zoe = |kind: &str| json!({ "schemas": [USER], "userName": "Zoe@Acme.example", "active": true, "userType": kind });
+        let about = ["accounts-not-created", "--user", "zoe@acme.example"];
+        for number in 0..7 {
+            let other = json!({ "schemas": [USER], "userName": format!("other-{number}"), "active": true, "userType": format!("x{number}") });
+            for _ in 0..2 {
+                refusal(company.scim.post("/Users", &other).await, 400, "invalidValue");
+            }
+        }
+        entries(company, 14).await;
+        contains(&explain(company, &about).await, "person: nobody of this name is here, and the log has nobody of this name");
+
+        refusal(company.scim.post("/Users", &zoe("\u{1b}[31mpre\nmium")).await, 400, "invalidValue");
+        entries(company, 15).await;
+        let of_all = explain(company, &["accounts-not-created"]).await;
+        contains(&of_all, "refusals: 3 further kinds, of 5 requests, are not told here");
+        let refused = explain(company, &about).await;
+        contains(&refused, "person: nobody of this name is here: they were sent, and not created");
+        contains(&refused, "person: once, last at");
+        contains(&refused, "[31mpre\u{fffd}mium\"; allowed here are Premium, Standard: change the mapping");
+        contains(&refused, "refusals: 14 requests about others, or nobody known, were not carried out");
+
+        let id = text(&body(company.scim.post("/Users", &zoe("Premium")).await, 201), "id");
+        entries(company, 16).await;
+        let here = explain(company, &about).await;
+        assert!(here.len() == 1 && here[0].starts_with("refusals: 14 requests about others"), "{here:?}");
+        contains(&explain(company, &["accounts-not-created"]).await, "refusals: 2 further kinds, of 4 requests, are not told here");
+
+        body(company.scim.delete(&format!("/Users/{id}")).await, 204);
+        let all = entries(company, 17).await;
+        for name in ["zoe@acme.example", &id] {
+            let gone = explain(company, &["accounts-not-created", "--user", name]).await;
+            contains(&gone, &format!("person: user {id} was deleted at "));
+        }
+        assert!(!serde_json::to_string(&all).unwrap().to_lowercase().contains("zoe"), "{all:?}");
+    }
+
+    async fn what_is_solved_or_harmless_is_no_problem(company: &Company) {
+        company.command(&["attribute", "set", &company.id, "userType", "--allow", "Premium,Standard"]).await;
+        let zoe = |kind: &str| json!({ "schemas": [USER], "userName": "zoe", "active": true, "userType": kind });
+        refusal(company.scim.post("/Users", &zoe("x")).await, 400, "invalidValue");
+        entries(company, 1).await;
+        contains(&explain(company, &["accounts-not-created"]).await, "refusals: once, last at");
+
+        let id = text(&body(company.scim.post("/Users", &zoe("Premium")).await, 201), "id");
+        refusal(company.scim.get("/Users?cursor=nonsense").await, 400, "invalidCursor");
+        body(company.scim.delete("/Users").await, 405);
+        refusal(company.scim.find("/Users", "nonsense eq 1").await, 400, "invalidFilter");
+        for _ in 0..2 {
+            company.scim.delete(&format!("/Users/{id}")).await.unwrap();
+        }
+        entries(company, 7).await;
+
+        let told = explain(company, &["accounts-not-created"]).await;
+
+        let refusals = told.iter().filter(|told| told.starts_with("refusals: once, last at")).count();
+        assert_eq!((refusals, told.len()), (3, 3), "{told:?}");
+        let tail = company.command(&["log", "tail", &company.id, "--refused"]).await;
+        let last = tail["entries"].as_array().unwrap().last().cloned().unwrap();
+        assert!(text(&last, "sentence").ends_with("nothing has to be done, it is gone"), "{last}");
+        assert_eq!(explain_success(company).await, Some(0));
+    }
+
+    async fn what_can_be_no_name_is_not_kept(company: &Company) {
+        let odd = json!({
+            "schemas": [USER], "userName": "odd", "active": true, "name": { "leak16@acme.example": 1, "givenName": "O" },
+            "leak17@acme.example": 1, "urn:acme:leak18@acme.example": { "x": 1 }, "shoeSize": 1,
+        });
+        body(company.scim.post("/Users", &odd).await, 201);
+
+        let entries = entries(company, 1).await;
+
+        let notes = entries[0]["detail"]["notes"].as_array().unwrap();
+        assert!(notes.iter().any(|note| note["attribute"] == "an attribute"), "{notes:?}");
+        assert!(notes.iter().any(|note| note["attribute"] == "shoeSize"), "{notes:?}");
+        assert!(!entries[0].to_string().contains("leak"), "{entries:?}");
+    }
+
+    async fn a_malformed_member_is_the_clients_affair(company: &Company) {
+        let group = company.group("Admins", &[]).await;
+        for value in [json!([{}]), json!([{ "value": 5 }]), json!([5])] {
+            let add = patch(&json!([{ "op": "add", "path": "members", "value": value }]));
+            refusal(company.scim.patch(&format!("/Groups/{group}"), &add).await, 400, "invalidValue");
+        }
+
+        let entries = entries(company, 4).await;
+
+        for entry in &entries[1..] {
+            assert!(text(entry, "sentence").ends_with("tell the vendor of the client"), "{entry}");
+        }
+    }
+
     async fn bad_credentials_are_counted_and_named(company: &Company) {
         let stranger = company.scim.with_token(BearerToken::new().unwrap().expose());
         for _ in 0..20 {
@@ -233,7 +332,7 @@ on_each_database! {
         contains(&explain(company, &["accounts-not-created"]).await, "switch: SCIM is not enabled");
         let told = entries(company, 3).await;
         assert_eq!(short(&told[2]), says("turned_away", 403, "refused"));
-        assert!(text(&told[2], "sentence").contains(&format!("run `log explain {} accounts-not-created`", company.id)), "{told:?}");
+        assert!(text(&told[2], "sentence").contains(&format!("run `provisioner log explain {} accounts-not-created`", company.id)), "{told:?}");
     }
 
     async fn role_did_not_change_is_answered_step_by_step(company: &Company) {
@@ -257,6 +356,33 @@ on_each_database! {
         assert_eq!(actions, ["user.create", "group.members"]);
         let of_group = company.command(&["log", "show", &company.id, "--group", "Admins"]).await;
         assert_eq!(of_group["entries"].as_array().unwrap().len(), 2);
+    }
+
+    async fn a_held_change_of_a_group_is_told_as_it_is_typed_and_solved_once_it_passes(company: &Company) {
+        let people = [company.person("ada").await, company.person("bob").await];
+        let group = company.group("Admins", &people.each_ref().map(String::as_str)).await;
+        company.command(&["mapping", "set", &company.id, "--group", "Admins", "--role", "Admin"]).await;
+        company.command(&["scim", "guard", &company.id, "--max", "1", "--percent", "0"]).await;
+        let members = people.iter().map(|id| json!({ "value": id })).collect::<Vec<_>>();
+        let remove = patch(&json!([{ "op": "remove", "path": "members", "value": members }]));
+        body(company.scim.patch(&format!("/Groups/{group}"), &remove).await, 429);
+        entries(company, 4).await;
+
+        let held = explain(company, &["role-did-not-change", "--user", "ada"]).await;
+
+        let of_change: Vec<_> = held.iter().filter(|told| told.starts_with("membership: ")).collect();
+        let approve = format!("`provisioner scim guard {} approve`", company.id);
+        assert_eq!(of_change.len(), 1, "{held:?}");
+        assert!(of_change[0].contains("is held: it is part of a mass removal -> if it is meant, run"), "{held:?}");
+        for told in held.iter().filter(|told| told.contains("approve")) {
+            assert!(told.contains(&approve) && !told.contains("WORKSPACE"), "{told}");
+        }
+
+        company.command(&["scim", "guard", &company.id, "approve"]).await;
+        body(company.scim.patch(&format!("/Groups/{group}"), &remove).await, 204);
+        entries(company, 5).await;
+        let passed = explain(company, &["role-did-not-change"]).await;
+        assert_eq!(passed, [""; 0]);
     }
 
     async fn nothing_of_the_log_is_seen_from_another_workspace(company: &Company) {
@@ -321,4 +447,45 @@ async fn what_was_answered_is_in_the_log_after_a_good_exit_at_once() {
 
     let tail = installation.command(&["log", "tail", "acme", "--limit", "100"]).await;
     assert_eq!(tail["entries"].as_array().unwrap().len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_kept_for_30_days_or_as_long_as_is_set() {
+    const HOUR: i64 = 3_600_000;
+    let mut installation = Installation::on_sqlite().await;
+    installation.workspace("acme").await;
+    let url = format!("sqlite://{}/lockstep.db", installation.site.folder().display());
+    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    for (target, age) in [("31-days", 31 * 24), ("29-days", 29 * 24), ("1-hour", 1)] {
+        sqlx::query(
+            "INSERT INTO provisioning_log
+                 (workspace_id, id, at, request, credential, client, action, target, status, outcome, detail)
+             VALUES ('acme', $1, CAST(unixepoch() AS INTEGER) * 1000 - $2, 'r', 'c', '', 'user.read', $3, 200, 'done', '{}')",
+        )
+        .bind(EntryId::new().to_string())
+        .bind(age * HOUR)
+        .bind(target)
+        .execute(&mut database)
+        .await
+        .unwrap();
+    }
+    database.close().await.unwrap();
+    let kept = async |installation: &Installation, count: usize| {
+        let left = eventually(format!("{count} entries are left"), SOON, async || {
+            let tail = installation.command(&["log", "tail", "acme"]).await;
+            let targets: Vec<String> = tail["entries"].as_array().unwrap().iter().map(|entry| text(entry, "target")).collect();
+            (targets.len() == count).then_some(targets)
+        });
+        left.await.unwrap()
+    };
+
+    // It sweeps when it starts.
+    assert!(installation.provisioner.stop().await.unwrap().success());
+    installation.provisioner = installation.site.provisioner().await.unwrap();
+    assert_eq!(kept(&installation, 2).await, ["29-days", "1-hour"]);
+
+    assert!(installation.provisioner.stop().await.unwrap().success());
+    installation.site.set("provisioner.log_retention", "2h");
+    installation.provisioner = installation.site.provisioner().await.unwrap();
+    assert_eq!(kept(&installation, 1).await, ["1-hour"]);
 }

@@ -6,7 +6,7 @@ use lockstep_tests::world::text;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
-use super::{Company, ENTERPRISE, body, is_long, on_each_database, random_seed};
+use super::{Company, ENTERPRISE, body, is_long, on_each_database, random_seed, raw, user};
 
 const PEOPLE: usize = 40;
 const GROUPS: usize = 12;
@@ -234,6 +234,46 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 on_each_database! {
+    async fn a_query_in_plain_utf_8_is_read_and_one_with_a_quotation_mark_is_no_request(company: &Company) {
+        body(company.scim.post("/Users", &user("josé@acme.example")).await, 201);
+        let get = async |query: &str| {
+            let path = format!("/scim/v2/{}/Users?filter={query}", company.id);
+            let authorization = format!("Authorization: Bearer {}", company.token());
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{authorization}\r\nConnection: close\r\n\r\n");
+            raw(&company.installation.provisioner, &request).await
+        };
+
+        assert!(get("userName%20eq%20%22josé@acme.example%22").await.contains("\"totalResults\":1"));
+        let refused = get("userName%20eq%20\"josé@acme.example\"").await;
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("content-length: 0"), "{refused}");
+    }
+
+    async fn a_plus_sign_in_a_query_is_what_its_sender_meant(company: &Company) {
+        let scim = &company.scim;
+        let ada = body(scim.post("/Users", &user("ada+hr@acme.example")).await, 201);
+        body(scim.post("/Groups", &json!({ "displayName": "R+D Berlin" })).await, 201);
+        let created = ada["meta"]["created"].as_str().unwrap();
+        let moment = chrono::DateTime::parse_from_rfc3339(created).unwrap();
+        let elsewhere = moment.with_timezone(&chrono::FixedOffset::east_opt(7_200).unwrap()).to_rfc3339();
+        assert!(elsewhere.ends_with("+02:00"), "{elsewhere}");
+
+        for query in [
+            // As .NET's `Uri` and others send it that leave the plus sign as it is.
+            "/Users?filter=userName%20eq%20%22ada+hr@acme.example%22".to_owned(),
+            "/Users?filter=userName%20eq%20ada+hr@acme.example".to_owned(),
+            format!("/Users?filter=meta.created%20ge%20%22{elsewhere}%22"),
+            format!("/Users?filter=meta.created%20ge%20{elsewhere}"),
+            "/Groups?filter=displayName%20eq%20%22R+D%20Berlin%22".to_owned(),
+            // As an encoder of forms does.
+            "/Users?filter=userName+eq+%22ada%2Bhr%40acme.example%22".to_owned(),
+            "/Groups?filter=displayName+eq+%22R%2BD+Berlin%22".to_owned(),
+            // By hand.
+            "/Groups?filter=displayName+eq+%22R%2BD%20Berlin%22".to_owned(),
+        ] {
+            assert_eq!(body(scim.get(&query).await, 200)["totalResults"], 1, "{query}");
+        }
+    }
+
     async fn a_filter_finds_whom_a_slow_reading_of_it_finds(company: &Company) {
         let mut directory = Directory::fill(company, random_seed("searching")).await;
         let mut found_some = 0;

@@ -51,7 +51,8 @@ async fn write(db: &Db, id: &UserId, change: fn(&mut User), actor: &Actor) -> Re
         change(&mut after);
         Ok::<_, std::convert::Infallible>(after.profile)
     };
-    db.store.update_user(&db.acme, id, actor, edit).await.map_err(EditError::unrefused)
+    let changed = db.store.update_user(&db.acme, id, actor, edit).await.map_err(EditError::unrefused)?;
+    Ok((changed.user, changed.settlement))
 }
 
 fn give_external_id(user: &mut User) {

@@ -204,6 +204,66 @@ on_each_engine! {
         assert_eq!(settlement.records[0].kind, RevocationKind::Changed);
     }
 
+    async fn a_new_name_of_a_large_group_is_told_to_the_whole_workspace(db: &Db) {
+        // They come first, and are nobody's who could have a session.
+        let texts: Vec<String> = (0..1_500).map(|number| format!("!{number:04}")).collect();
+        for (count, expected) in [(200, None), (201, Some(vec![Scope::Workspace])), (2_500, Some(vec![Scope::Workspace]))] {
+            let people = strangers(count);
+            let group = db.group("team", &[texts.as_slice(), &people].concat()).await;
+            let rename = |group: &Group| {
+                let mut profile = group.profile.clone();
+                profile.display_name = "crew".into();
+                Ok::<_, Infallible>((profile, vec![]))
+            };
+
+            let (_, settlement) = db.store.update_group(&db.acme, &group.id, &idp(), rename).await.unwrap();
+
+            assert_eq!(scopes(&settlement), expected.unwrap_or_else(|| users(&people)), "{count}");
+            drop(db.store.delete_group(&db.acme, &group.id, &idp()).await.unwrap());
+        }
+    }
+
+    async fn a_large_group_is_read_at_one_moment(db: &Db) {
+        const SWAPS: usize = 8;
+        let everybody = strangers(6_000);
+        let (odd, even): (Vec<_>, Vec<_>) = everybody.into_iter().enumerate().partition(|(number, _)| number % 2 == 1);
+        let [odd, even] = [odd, even].map(|ids| ids.into_iter().map(|(_, id)| id).collect::<Vec<String>>());
+        let group = db.group("team", &odd).await;
+
+        let swaps = async {
+            for ids in [&even, &odd].into_iter().cycle().take(SWAPS) {
+                drop(db.change(&group.id, MemberChange::Replace(ids.clone())).await);
+            }
+        };
+        let mut swaps = std::pin::pin!(swaps);
+        let mut reads = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut swaps => break,
+                read = db.member_ids(&group.id) => {
+                    assert!(read == odd || read == even, "{} members of two moments", read.len());
+                    reads += 1;
+                }
+            }
+        }
+
+        assert!(reads > 0, "somebody read while members came and went");
+    }
+
+    async fn members_are_found_by_their_ids_in_a_group_of_any_size(db: &Db) {
+        let (babs, ids) = (db.user("babs").await.id.to_string(), strangers(1_200));
+        let group = db.group("team", &[std::slice::from_ref(&babs), &ids].concat()).await;
+        let elsewhere = strangers(1).remove(0);
+        db.group("other", std::slice::from_ref(&elsewhere)).await;
+
+        let named = [babs.as_str(), elsewhere.as_str(), ids[1_100].as_str()];
+        let found = db.store.members_named(&db.acme, &group.id, named).await.unwrap();
+
+        let found: Vec<_> = found.iter().map(|member| (member.id.as_str(), member.display.as_deref())).collect();
+        assert_eq!(found, [(babs.as_str(), Some("babs")), (ids[1_100].as_str(), None)]);
+    }
+
     async fn a_refused_or_conflicting_edit_changes_no_membership(db: &Db) {
         let ids = strangers(2);
         let (group, _) = (db.group("team", &ids[..1]).await, db.group("taken", &[]).await);
@@ -253,7 +313,7 @@ on_each_engine! {
         let stranger = strangers(1).remove(0);
         let group = db.group("team", &[babs.id.to_string(), inner.id.to_string(), stranger.clone()]).await;
 
-        let shown = db.store.members(&db.acme, &group.id, None, 10).await.unwrap();
+        let shown: Vec<_> = db.store.members(&db.acme, &group.id).await.unwrap().into_iter().collect();
 
         let of = |id: &str| {
             let member = shown.iter().find(|member| member.id == id).unwrap();

@@ -16,7 +16,7 @@ use lockstep_shared::{
         revocation::Seq,
         user::Profile,
     },
-    store::{Deletion, EditError, GroupDeletion, Store, StoreError},
+    store::{Deletion, EditError, GroupDeletion, Mailing, Store, StoreError},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::task::JoinSet;
@@ -287,7 +287,7 @@ on_each_engine! {
 
     async fn admins_are_told_once_an_hour(db: &Db) {
         let excess = Excess { departed: 7, people: 9, limits: limits(5, 20) };
-        let note = async || db.store.note_held(&db.acme, &idp(), &excess).await.unwrap();
+        let note = async || db.store.note_held(&db.acme, &idp(), &excess, Mailing::Off).await.unwrap();
 
         assert_eq!((note().await, note().await), (true, false));
         db.clock.advance(HOUR.saturating_sub(Duration::from_millis(1)));

@@ -7,6 +7,7 @@ mod groups;
 mod guard;
 mod keys;
 mod log;
+mod notices;
 mod open;
 mod passwords;
 mod people;
@@ -34,7 +35,7 @@ use lockstep_shared::{
         workspace::Plan,
     },
     secret::{Key, Sealer},
-    store::{EditError, NewUser, Settlement, Store, StoreError, StoreOptions},
+    store::{EditError, FormerIdentity, NewUser, Settlement, Store, StoreError, StoreOptions},
 };
 use lockstep_tests::harness::{Scratch, postgres::Postgres};
 use serde_json::{Map, Value, json};
@@ -139,19 +140,12 @@ impl Db {
             subject: format!("sub-{}", user.id),
             sid: None,
         };
-        self.store.link(&self.acme, &identity, &user.id, &idp()).await.unwrap();
+        self.store.link(&self.acme, &identity, &user.id, FormerIdentity::Keep, &idp()).await.unwrap();
     }
 
-    /// Every member's id, read page by page.
+    /// Every member's id.
     pub(crate) async fn member_ids(&self, id: &GroupId) -> Vec<String> {
-        let mut ids: Vec<String> = Vec::new();
-        loop {
-            let page = self.store.members(&self.acme, id, ids.last().map(String::as_str), 700).await.unwrap();
-            if page.is_empty() {
-                return ids;
-            }
-            ids.extend(page.into_iter().map(|member| member.id));
-        }
+        self.store.members(&self.acme, id).await.unwrap().into_iter().map(|member| member.id).collect()
     }
 
     /// The whole log.
@@ -236,10 +230,8 @@ pub(crate) async fn edit(
         change(&mut profile);
         Ok::<_, Infallible>(profile)
     };
-    store.update_user(workspace, id, &idp(), edit).await.map_err(|error| match error {
-        EditError::Store(error) => error,
-        EditError::Refused(never) => match never {},
-    })
+    let changed = store.update_user(workspace, id, &idp(), edit).await.map_err(EditError::unrefused)?;
+    Ok((changed.user, changed.settlement))
 }
 
 /// Ids that name nobody yet, in the order of their texts.

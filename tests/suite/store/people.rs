@@ -8,13 +8,15 @@ use lockstep_shared::{
         audit::Actor,
         connection::{Link, Preset},
         group::MemberChange,
+        revocation::{RevocationKind, Scope},
         session::ProviderIdentity,
         text::EmailAddress,
         user::LoginMethod,
         workspace::WorkspaceState,
     },
     store::{
-        ClaimSource, ConnectionDetails, Deletion, NewConnection, NewUser, Refusal, SignedIn, Store, StoreError, StoreOptions,
+        ClaimSource, ConnectionDetails, Deletion, EditError, FormerIdentity, NewConnection, NewUser, NotLinked, Refusal,
+        SignedIn, Store, StoreError, StoreOptions,
     },
 };
 use serde_json::json;
@@ -62,6 +64,10 @@ fn identity(subject: &str) -> ProviderIdentity {
         subject: subject.into(),
         sid: Some("a session of the provider".into()),
     }
+}
+
+async fn link(db: &Db, subject: &str, user: &UserId) -> Result<bool, EditError<NotLinked>> {
+    db.store.link(&db.acme, &identity(subject), user, FormerIdentity::Keep, &Actor::operator()).await
 }
 
 async fn connect(db: &Db, link: Link) {
@@ -175,15 +181,58 @@ on_each_engine! {
         let (babs, other) = (db.user("babs").await, db.user("other").await);
         assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await, Err(Refusal::NotProvisioned));
 
-        db.store.link(&db.acme, &identity("s-1"), &babs.id, &Actor::operator()).await.unwrap();
+        assert!(link(db, "s-1", &babs.id).await.unwrap());
 
         assert_eq!(sign_in(db, "s-1", &Claims::default()).await.unwrap().user, babs.id);
-        for (subject, user) in [("s-1", &other), ("s-2", &babs), ("s-1", &babs)] {
-            let taken = db.store.link(&db.acme, &identity(subject), &user.id, &Actor::operator()).await;
-            assert!(matches!(taken, Err(StoreError::Conflict("the link"))), "{subject}: {taken:?}");
-        }
-        let nobody = db.store.link(&db.acme, &identity("s-3"), &UserId::new(), &Actor::operator()).await;
-        assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
+        assert!(!link(db, "s-1", &babs.id).await.unwrap(), "it is so already");
+        let taken = link(db, "s-1", &other.id).await;
+        assert!(matches!(&taken, Err(EditError::Refused(NotLinked::Taken(owner))) if *owner == babs.id), "{taken:?}");
+        let second = link(db, "s-2", &babs.id).await;
+        let is_told = |subject: &String| subject == "s-1";
+        assert!(
+            matches!(&second, Err(EditError::Refused(NotLinked::LinkedToAnother { subject })) if is_told(subject)),
+            "{second:?}"
+        );
+        let nobody = link(db, "s-3", &UserId::new()).await;
+        assert!(matches!(nobody, Err(EditError::Store(StoreError::NotFound(_)))), "{nobody:?}");
+    }
+
+    async fn what_an_admin_unlinks_ends_its_sessions_and_is_free(db: &Db) {
+        connect(db, Link::None).await;
+        let (babs, other) = (db.user("babs").await, db.user("other").await);
+        link(db, "s-1", &babs.id).await.unwrap();
+
+        let connection = identity("s-1").connection;
+        let (unlinked, ended) = db.store.unlink(&db.acme, &babs.id, &connection, &Actor::operator()).await.unwrap();
+
+        assert_eq!(unlinked.unwrap().subject, "s-1");
+        assert_eq!(ended.records[0].scopes, [Scope::Subject { connection: connection.clone(), subject: "s-1".into() }]);
+        assert_eq!(ended.records[0].kind, RevocationKind::End);
+        assert_eq!(sign_in(db, "s-1", &sub_of("babs")).await, Err(Refusal::NotProvisioned));
+        let (again, waits) = db.store.unlink(&db.acme, &babs.id, &connection, &Actor::operator()).await.unwrap();
+        assert_eq!((again, waits.through, waits.records.len()), (None, ended.through, 0), "a repetition waits for the first");
+        assert!(link(db, "s-1", &other.id).await.unwrap());
+        assert_eq!(db.store.links(&db.acme, &other.id).await.unwrap()[0].subject, "s-1");
+    }
+
+    async fn the_identity_of_somebody_deleted_is_handed_on_by_saying_so_alone(db: &Db) {
+        connect(db, Link::None).await;
+        let (babs, heir) = (db.user("babs").await, db.user("heir").await);
+        link(db, "s-1", &babs.id).await.unwrap();
+        db.store.delete_user(&db.acme, &babs.id, &idp()).await.unwrap();
+
+        let silently = link(db, "s-1", &heir.id).await;
+        let refused = sign_in(db, "s-1", &Claims::default()).await;
+        let said = db.store.link(&db.acme, &identity("s-1"), &heir.id, FormerIdentity::HandOn, &Actor::operator()).await;
+
+        assert!(
+            matches!(&silently, Err(EditError::Refused(NotLinked::Former { user, .. })) if *user == babs.id),
+            "{silently:?}"
+        );
+        assert_eq!(refused, Err(Refusal::NotProvisioned));
+        assert!(said.unwrap());
+        assert_eq!(sign_in(db, "s-1", &Claims::default()).await.unwrap().user, heir.id);
+        assert_eq!(db.actions().await.iter().filter(|action| *action == "user.identity_handed_on").count(), 1);
     }
 
     async fn a_person_is_linked_once_for_each_connection(db: &Db) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lockstep_shared::{
     clock::{Clock as _, Timestamp},
     id::{EntryId, UserId, WorkspaceId},
-    model::provisioning::{Entry, Outcome},
-    store::LogQuery,
+    model::provisioning::{Action, Entry, Outcome},
+    store::{LogQuery, LogSpan},
 };
 use serde_json::{Map, json};
 
@@ -86,6 +86,89 @@ on_each_engine! {
         assert_eq!(db.store.log_of_member(&db.acme, &ada, 10).await.unwrap(), [both]);
         assert_eq!(db.store.log_of_target(&db.acme, "", 10).await.unwrap(), []);
         assert_eq!(db.store.log_of_member(&workspace("other"), &ada, 10).await.unwrap(), []);
+    }
+
+    async fn a_span_is_counted_by_kind_and_has_an_end(db: &Db) {
+        let ada = UserId::new().to_string();
+        let of = |action: &str, outcome, target: &str| Entry {
+            action: action.to_owned(),
+            outcome,
+            target: target.to_owned(),
+            sentence: (outcome == Outcome::Refused).then(|| "x".to_owned()),
+            ..entry(db, &db.acme)
+        };
+        let search = |found: u64| {
+            let mut entry = of("user.find", Outcome::Done, "");
+            entry.detail.insert("found".to_owned(), json!(found));
+            entry.detail.insert("took_ms".to_owned(), json!(found));
+            entry
+        };
+        let mut old = [of("user.create", Outcome::Done, "old")];
+        old[0].detail.insert("members".to_owned(), json!({ "add": 1 }));
+        let begin = db.clock.now();
+        db.clock.advance(Duration::from_hours(1));
+        let since = db.clock.now();
+        let refused = of("user.create", Outcome::Refused, "");
+        let written = [
+            of("user.create", Outcome::Done, &ada),
+            refused.clone(),
+            search(0),
+            search(10),
+            Entry { credential: "acme.1".to_owned(), ..of("token.grant", Outcome::Done, "") },
+        ];
+        db.store.append_log(&[&old[..], &written[..]].concat()).await.unwrap();
+        db.clock.advance(Duration::from_hours(1));
+        let again = Entry { at: db.clock.now(), ..of("user.update", Outcome::Unchanged, &ada) };
+        db.store.append_log(std::slice::from_ref(&again)).await.unwrap();
+        let store = &db.store;
+
+        let span = store.log_span(&db.acme, since, 1_000).await.unwrap();
+        let counts = store.log_counts(&db.acme, &span).await.unwrap();
+
+        let told = |action: &str, outcome, in_vain| {
+            let found = counts.iter().find(|count| count.action == action && count.outcome == outcome && count.in_vain == in_vain);
+            found.map(|count| (count.entries, count.grantee.as_str(), count.last_at))
+        };
+        assert_eq!((span.since, span.is_whole, counts.len()), (since, true, 6));
+        assert_eq!(told("user.create", Outcome::Done, false), Some((1, "", since)), "not the one of before");
+        assert_eq!(told("user.create", Outcome::Refused, false), Some((1, "", since)));
+        assert_eq!(told("user.find", Outcome::Done, true), Some((1, "", since)));
+        assert_eq!(told("user.find", Outcome::Done, false), Some((1, "", since)));
+        assert_eq!(told("token.grant", Outcome::Done, false), Some((1, "acme.1", since)));
+        assert_eq!(store.log_of_users_written(&db.acme, &span).await.unwrap(), [(ada.clone(), again.at)]);
+        assert_eq!(store.log_of_last_membership(&db.acme, &span).await.unwrap(), None);
+        let whole = LogSpan::since(begin);
+        assert_eq!(store.log_of_last_membership(&db.acme, &whole).await.unwrap().as_ref(), old.first());
+        let faults = store.log_faults(&db.acme, Action::UserCreate, since, 10).await.unwrap();
+        assert_eq!(faults, std::slice::from_ref(&refused));
+        assert_eq!(store.log_faults(&db.acme, Action::UserFind, since, 10).await.unwrap(), []);
+        assert_eq!(store.log_faults(&db.acme, Action::UserCreate, again.at, 10).await.unwrap(), []);
+
+        let short = store.log_span(&db.acme, begin, 3).await.unwrap();
+        assert_eq!((short.since, short.is_whole), (since, false), "three of seven are read");
+        let entries: u64 = store.log_counts(&db.acme, &short).await.unwrap().iter().map(|count| count.entries).sum();
+        assert_eq!(entries, 3);
+        assert_eq!(store.log_counts(&workspace("other"), &whole).await.unwrap(), []);
+    }
+
+    async fn who_was_deleted_is_found_by_what_is_kept_of_them(db: &Db) {
+        let with = |action: &str, digest: &str| {
+            let mut entry = Entry { action: action.to_owned(), ..entry(db, &db.acme) };
+            entry.detail.insert("digest".to_owned(), json!(digest));
+            entry
+        };
+        let ada = UserId::new().to_string();
+        let gone = Entry { target: ada.clone(), ..with("user.delete", "a") };
+        let refused = Entry { outcome: Outcome::Refused, ..with("user.delete", "b") };
+        let nameless = Entry { action: "user.delete".to_owned(), ..entry(db, &db.acme) };
+        db.store.append_log(&[gone.clone(), refused, nameless, with("user.create", "c")]).await.unwrap();
+        let find = async |workspace: &WorkspaceId, since| {
+            db.store.log_of_deletions(workspace, &LogSpan::since(since), "digest").await.unwrap()
+        };
+
+        assert_eq!(find(&db.acme, Timestamp(0)).await, [("a".to_owned(), ada, gone.at)]);
+        assert_eq!(find(&db.acme, gone.at.plus(Duration::from_millis(1))).await, []);
+        assert_eq!(find(&workspace("other"), Timestamp(0)).await, []);
     }
 
     async fn old_entries_are_swept_oldest_first_and_no_more_than_asked(db: &Db) {

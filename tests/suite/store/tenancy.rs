@@ -13,8 +13,8 @@ use lockstep_shared::{
         user::{LoginMethod, User},
     },
     store::{
-        ClaimSource, ConnectionDetails, Deletion, EditError, GroupDeletion, GroupMatch, NewConnection, PasswordAccount, Refusal,
-        StoreError, UserMatch,
+        ClaimSource, ConnectionDetails, Deletion, EditError, FormerIdentity, GroupDeletion, GroupMatch, NewConnection,
+        PasswordAccount, Refusal, StoreError, UserMatch,
     },
 };
 
@@ -109,7 +109,8 @@ on_each_engine! {
         assert_eq!(db.store.groups_after(&other, None, 10).await.unwrap(), vec![]);
         assert_eq!(db.store.groups_page(&other, 0, 10).await.unwrap(), vec![]);
         assert_eq!(db.store.count_groups(&other).await.unwrap(), 0);
-        assert_eq!(db.store.members(&other, &group.id, None, 10).await.unwrap(), vec![]);
+        assert!(db.store.members(&other, &group.id).await.unwrap().is_empty());
+        assert_eq!(db.store.members_named(&other, &group.id, [babs.id.as_str()]).await.unwrap(), vec![]);
         assert_eq!(db.store.groups_of(&other, &babs.id).await.unwrap(), vec![]);
         let edit = |_: &Group| -> Result<_, Infallible> { panic!("there is none to edit") };
         assert!(matches!(db.store.update_group(&other, &group.id, &idp(), edit).await, Err(EditError::Store(StoreError::NotFound("group")))));
@@ -123,7 +124,7 @@ on_each_engine! {
 
         let group = db.group("team", &[theirs.id.to_string()]).await;
 
-        let shown = db.store.members(&db.acme, &group.id, None, 10).await.unwrap();
+        let shown: Vec<_> = db.store.members(&db.acme, &group.id).await.unwrap().into_iter().collect();
         assert_eq!((shown[0].display.as_deref(), shown[0].is_group), (None, false), "no name is shown");
         assert_eq!(db.store.groups_of(&other, &theirs.id).await.unwrap(), vec![]);
         let record = db.log().await.remove(0);
@@ -170,14 +171,18 @@ on_each_engine! {
             subject: "s-1".into(),
             sid: None,
         };
-        db.store.link(&db.acme, &identity, &babs.id, &Actor::operator()).await.unwrap();
+        db.store.link(&db.acme, &identity, &babs.id, FormerIdentity::Keep, &Actor::operator()).await.unwrap();
         let (guest, token) = db.store.invite(&db.acme, "guest@acme.com", DAY, &idp()).await.unwrap();
 
         let by_sso = db.store.sign_in_by_sso(&other, &identity, &NoClaims).await.unwrap();
-        let linked = db.store.link(&other, &identity, &babs.id, &Actor::operator()).await;
+        let linked = db.store.link(&other, &identity, &babs.id, FormerIdentity::Keep, &Actor::operator()).await;
+        let (unlinked, theirs) =
+            (db.store.unlink(&other, &babs.id, &identity.connection, &Actor::operator()).await, db.store.links(&other, &babs.id).await);
 
         assert_eq!(by_sso, Err(Refusal::ConnectionClosed));
-        not_found(&linked);
+        assert!(matches!(linked, Err(EditError::Store(StoreError::NotFound(_)))), "{linked:?}");
+        not_found(&unlinked);
+        assert_eq!(theirs.unwrap(), []);
         assert_eq!(db.store.invited_user(&other, &token).await.unwrap(), None);
         assert!(db.store.accept_invitation(&other, &token, "hash").await.unwrap().is_none());
         drop(db.store.accept_invitation(&db.acme, &token, "hash").await.unwrap().unwrap());

@@ -175,12 +175,13 @@ fn p3_a_key_in_the_token_is_not_looked_at() {
 fn p3_key_ids() {
     let kid = |kid: Value| header_change(&json!({"alg": "ES256", "kid": kid}).to_string());
 
-    for odd in ["../../etc/passwd", "' OR 1=1 --", "", "EC", "ec\u{0}", " ec"] {
+    for odd in ["../../etc/passwd", "' OR 1=1 --", "", "EC", " ec"] {
         assert_eq!(kid(json!(odd)), "key_unknown", "{odd:?}");
     }
     for odd in [json!("k".repeat(257)), json!("k".repeat(20_000)), json!(["ec"]), json!(1), json!(null), json!({"kid": "ec"})] {
         assert_eq!(kid(odd), "key_id_malformed");
     }
+    assert_eq!(kid(json!("ec\u{0}")), "token_malformed");
     assert_eq!(header_change(r#"{"alg":"ES256","kid":"ec","kid":"ec"}"#), "token_duplicate_member");
 }
 

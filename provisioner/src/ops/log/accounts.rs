@@ -1,11 +1,10 @@
 //! "Accounts are not created": what stands between the identity provider and a new user, from the switch to the last refusal.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use lockstep_shared::{
     check::{Finding, in_short},
     clock::Timestamp,
-    config::Program,
     id::WorkspaceId,
     model::{
         guard::Guard,
@@ -14,18 +13,18 @@ use lockstep_shared::{
         token::{Token, TokenKind},
         workspace::{Plan, Workspace, WorkspaceState},
     },
-    store::LogQuery,
+    store::{LogCount, LogSpan},
 };
 use serde_json::{Value, json};
 
-use super::{Context, OpsError, Output, lines, provider_of};
+use super::{
+    Context, FAULTS, OpsError, Output, PERIOD, READ,
+    lines::Words,
+    person::{self, Person, Successes, names_somebody},
+    refusals::{Standing, carried_out, each_once, is_done_since, is_harmless, times},
+};
+use crate::journal::OAUTH_CLIENT;
 
-/// How far back is looked.
-const PERIOD: Duration = Duration::from_hours(7 * 24);
-/// How many entries are looked at.
-const ENTRIES: u32 = 10_000;
-/// How many different refusals are told.
-const REFUSALS: usize = 5;
 /// A credential that ends within this should be replaced.
 const SOON: Duration = Duration::from_hours(14 * 24);
 /// Entra comes every 40 minutes by itself; who has been silent for longer is stopped, or in quarantine.
@@ -33,33 +32,53 @@ const SILENCE: Duration = Duration::from_hours(24);
 
 /// What is known.
 pub(super) struct Facts {
-    pub(super) program: Program,
+    pub(super) words: Words,
     pub(super) now: Timestamp,
-    pub(super) provider: &'static str,
     pub(super) workspace: Workspace,
     pub(super) tokens: Vec<Token>,
     pub(super) clients: Vec<OAuthClient>,
     pub(super) guard: Guard,
-    /// Of the last days, newest first.
-    pub(super) entries: Vec<Entry>,
-    /// Those of them of which something went wrong.
+    /// What part of the log was read.
+    pub(super) span: LogSpan,
+    /// How much of each kind there is in it.
+    pub(super) counts: Vec<LogCount>,
+    /// Of what something went wrong there, newest first.
     pub(super) faults: Vec<Entry>,
+    /// Who was written with success there.
+    pub(super) successes: Successes,
+    /// Whom the question is about, if it is about one.
+    pub(super) person: Option<Person>,
 }
 
-pub(super) async fn explain(context: &Context, id: &WorkspaceId) -> Result<Output, OpsError> {
+/// What stands in the way of an account when it goes wrong.
+const CONCERNED: [Action; 4] = [Action::UserCreate, Action::UserFind, Action::TurnedAway, Action::TokenGrant];
+
+pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&str>) -> Result<Output, OpsError> {
     let (workspace, store) = (context.workspace(id).await?, context.store().await?);
-    let now = context.clock().now();
-    let query = LogQuery { after: None, since: now.minus(PERIOD), at_fault: false, limit: ENTRIES };
+    let (words, now) = (super::words(context, id).await?, context.clock().now());
+    let span = store.log_span(id, now.minus(PERIOD), READ).await?;
+    let mut faults = Vec::new();
+    for action in CONCERNED {
+        faults.extend(store.log_faults(id, action, span.since, FAULTS).await?);
+    }
+    let is_of_somebody = |entry: &Entry| names_somebody(entry);
+    let successes =
+        if faults.iter().any(is_of_somebody) { Successes::read(store, id, &span).await? } else { Successes::default() };
     let facts = Facts {
-        program: context.program(),
+        words,
         now,
-        provider: provider_of(context, id).await?,
         workspace,
         tokens: store.tokens(id).await?,
         clients: store.oauth_clients(id).await?,
         guard: store.guard(id).await?,
-        entries: store.log_entries(id, query).await?,
-        faults: store.log_entries(id, LogQuery { at_fault: true, ..query }).await?,
+        counts: store.log_counts(id, &span).await?,
+        span,
+        faults,
+        successes,
+        person: match name {
+            Some(name) => Some(person::look_up(context, id, name).await?),
+            None => None,
+        },
     };
     Ok(answer("accounts-not-created", &format!("Why accounts are not created in workspace {id}"), id, &diagnose(&facts)))
 }
@@ -75,19 +94,85 @@ pub(super) fn answer(question: &str, heading: &str, workspace: &WorkspaceId, fin
 
 /// What is found, in the order in which an account comes to be.
 pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
+    let (id, words) = (&facts.workspace.id, facts.words);
     let mut findings = vec![switch(facts), credential(facts)];
     findings.extend(strangers(facts));
+    findings.extend(each_once("token", &facts.faults, words, |entry| {
+        is_token_missing(entry, &facts.counts).then_some(Standing::Open)
+    }));
     findings.push(requests(facts));
     findings.push(creations(facts));
-    findings
-        .extend(refusals(&facts.faults, facts, |entry| matches!(entry.action(), Some(Action::UserCreate | Action::UserFind))));
-    findings.extend(guard(&facts.guard, facts.program, &facts.workspace.id));
+    findings.extend(facts.person.iter().flat_map(|person| person.findings(id, words, facts.span.since)));
+    findings.extend(refused(facts));
+    findings.extend(guard(&facts.guard, words, id));
     findings.extend(overload(facts));
+    findings.extend(cut_short(&facts.span, &facts.faults, &CONCERNED, words, id));
     findings
 }
 
+/// What was refused of people; where one of them is asked about, that of the others is a remark.
+fn refused(facts: &Facts) -> Vec<Finding> {
+    let standing = |entry: &Entry| {
+        let concerns = matches!(entry.action(), Some(Action::UserCreate | Action::UserFind));
+        concerns.then(|| facts.standing(entry))
+    };
+    let Some(person) = &facts.person else { return each_once("refusals", &facts.faults, facts.words, standing) };
+    let is_open = |entry: &&Entry| !person.is_concerned(entry) && standing(entry) == Some(Standing::Open);
+    let others: Vec<&Entry> = facts.faults.iter().filter(is_open).collect();
+    let Some(last) = others.iter().map(|entry| entry.at).max() else { return Vec::new() };
+    vec![Finding::warning(
+        "refusals",
+        format!("{} requests about others, or nobody known, were not carried out, the last at {last}", others.len()),
+        format!("without `--user`, `{} log explain {} accounts-not-created` tells them", facts.words.program, facts.workspace.id),
+    )]
+}
+
+impl Facts {
+    fn standing(&self, entry: &Entry) -> Standing {
+        if self.successes.solve(entry) {
+            Standing::Solved
+        } else if is_harmless(entry) || !names_somebody(entry) && is_done_since(entry, &self.counts) {
+            Standing::Remark
+        } else if entry.action() == Some(Action::UserFind) && carried_out(&self.counts, Action::UserCreate) > 0 {
+            // A search is a step on the way to an account, and accounts come to be.
+            Standing::Remark
+        } else {
+            Standing::Open
+        }
+    }
+
+    /// The time that was looked at, in words.
+    fn period(&self) -> String {
+        if self.span.is_whole { "within the last 7 days".to_owned() } else { format!("since {}", self.span.since) }
+    }
+}
+
+/// Whether there is more than was looked at.
+pub(super) fn cut_short(
+    span: &LogSpan,
+    faults: &[Entry],
+    concerned: &[Action],
+    words: Words,
+    workspace: &WorkspaceId,
+) -> Option<Finding> {
+    let fix = || format!("what was before is found by `{} log show {workspace} --user NAME` for each person", words.program);
+    let is_full = |action: &Action| {
+        let entries = faults.iter().filter(|entry| entry.action() == Some(*action)).count();
+        u32::try_from(entries).is_ok_and(|entries| entries >= FAULTS)
+    };
+    if !span.is_whole {
+        let message = format!("only the newest {READ} entries of the log were read, which reach back to {}", span.since);
+        return Some(Finding::warning("log", message, fix()));
+    }
+    let full: Vec<&str> = concerned.iter().filter(|action| is_full(action)).map(|action| action.as_str()).collect();
+    (!full.is_empty()).then(|| {
+        let message = format!("only the newest {FAULTS} refusals were read of each of {}", full.join(", "));
+        Finding::warning("log", message, fix())
+    })
+}
+
 fn switch(facts: &Facts) -> Finding {
-    let (program, id) = (facts.program, &facts.workspace.id);
+    let (program, id) = (facts.words.program, &facts.workspace.id);
     if facts.workspace.state == WorkspaceState::Suspended {
         Finding::problem(
             "switch",
@@ -105,7 +190,7 @@ fn switch(facts: &Facts) -> Finding {
 }
 
 fn credential(facts: &Facts) -> Finding {
-    let (program, id, now) = (facts.program, &facts.workspace.id, facts.now);
+    let (program, id, now) = (facts.words.program, &facts.workspace.id, facts.now);
     let renew = format!("run `{program} token issue {id}` and put the new token into the identity provider");
     let own: Vec<&Token> = facts.tokens.iter().filter(|token| !matches!(token.kind, TokenKind::OAuth { .. })).collect();
     let live: Vec<&&Token> = own.iter().filter(|token| token.is_live(now)).collect();
@@ -139,52 +224,61 @@ fn strangers(facts: &Facts) -> Option<Finding> {
     let is_refused = |entry: &&Entry| entry.action() == Some(Action::TurnedAway) && entry.status == 401;
     let refused: Vec<&Entry> = facts.faults.iter().filter(is_refused).collect();
     let last = refused.iter().map(|entry| entry.at).max()?;
-    if last_request(facts).is_some_and(|good| good.at > last) {
+    if last_request(facts).is_some_and(|good| good > last) {
         return None;
     }
     let times: u64 = refused.iter().map(|entry| times(entry)).sum();
     let message = format!(
         "{times} requests came without a good credential, the last at {last}: the identity provider may still have an old one"
     );
-    let fix =
-        format!("run `{0} token issue {1}` and put the new token into the identity provider", facts.program, facts.workspace.id);
+    let fix = format!(
+        "run `{0} token issue {1}` and put the new token into the identity provider",
+        facts.words.program, facts.workspace.id
+    );
     Some(Finding::problem("strangers", message, fix))
 }
 
-fn times(entry: &Entry) -> u64 {
-    entry.detail.get("count").and_then(Value::as_u64).unwrap_or(1)
+/// Whether a token was not granted, and none since to that client; to any client, where it is not known which it was.
+fn is_token_missing(entry: &Entry, counts: &[LogCount]) -> bool {
+    let wanted = entry.detail.get(OAUTH_CLIENT).and_then(Value::as_str);
+    let is_of = |granted: &LogCount| wanted.is_none_or(|client| client == granted.grantee);
+    let is_granted_since = |other: &LogCount| {
+        other.action() == Some(Action::TokenGrant) && other.outcome == Outcome::Done && other.last_at > entry.at && is_of(other)
+    };
+    entry.action() == Some(Action::TokenGrant) && !counts.iter().any(is_granted_since)
 }
 
-fn last_request(facts: &Facts) -> Option<&Entry> {
-    facts.entries.iter().filter(|entry| !entry.credential.is_empty()).max_by_key(|entry| entry.at)
+/// When somebody with a good credential last asked for something; who is granted a token has not asked for anything yet.
+fn last_request(facts: &Facts) -> Option<Timestamp> {
+    let is_other = |action| matches!(action, Some(Action::TurnedAway | Action::TokenGrant | Action::Lost));
+    facts.counts.iter().filter(|count| !is_other(count.action())).map(|count| count.last_at).max()
 }
 
 fn requests(facts: &Facts) -> Finding {
     const FIX: &str = "look whether provisioning runs at the identity provider and is not in quarantine; Entra comes every 40 minutes, \
                        Okta when something changes";
     match last_request(facts) {
-        None => Finding::problem("requests", "no request with a good credential came within the last 7 days", FIX),
-        Some(last) if facts.now.since(last.at) > SILENCE => {
-            Finding::warning("requests", format!("the last request came at {}, more than a day ago", last.at), FIX)
+        None => Finding::problem("requests", format!("no request with a good credential came {}", facts.period()), FIX),
+        Some(last) if facts.now.since(last) > SILENCE => {
+            Finding::warning("requests", format!("the last request came at {last}, more than a day ago"), FIX)
         }
-        Some(last) => Finding::passed("requests", format!("the last one came at {}", last.at)),
+        Some(last) => Finding::passed("requests", format!("the last one came at {last}")),
     }
 }
 
 fn creations(facts: &Facts) -> Finding {
-    let of = |wanted: Action| facts.entries.iter().filter(move |entry| entry.action() == Some(wanted));
-    let created = of(Action::UserCreate).filter(|entry| matches!(entry.outcome, Outcome::Done | Outcome::Unchanged)).count();
-    let tried = of(Action::UserCreate).count();
-    let lookups = of(Action::UserFind).count();
-    let in_vain = of(Action::UserFind).filter(|entry| entry.detail.get("found").and_then(Value::as_u64) == Some(0)).count();
+    let of = |wanted: Action| facts.counts.iter().filter(move |count| count.action() == Some(wanted));
+    let created = carried_out(&facts.counts, Action::UserCreate);
+    let tried: u64 = of(Action::UserCreate).map(|count| count.entries).sum();
+    let lookups = carried_out(&facts.counts, Action::UserFind);
+    let refused: u64 = of(Action::UserFind).filter(|count| !count.is_success()).map(|count| count.entries).sum();
+    let in_vain: u64 = of(Action::UserFind).filter(|count| count.in_vain).map(|count| count.entries).sum();
+    let period = facts.period();
     if created > 0 {
-        return Finding::passed(
-            "creations",
-            format!("{created} users were created within the last 7 days, of {tried} that were sent"),
-        );
+        return Finding::passed("creations", format!("{created} users were created {period}, of {tried} that were sent"));
     }
     if tried > 0 {
-        let message = format!("{tried} users were sent within the last 7 days, and none of them was created");
+        let message = format!("{tried} users were sent {period}, and none of them was created");
         return Finding::problem(
             "creations",
             message,
@@ -198,6 +292,13 @@ fn creations(facts: &Facts) -> Finding {
             "let it create users: Entra, Mappings > Target Object Actions > Create; Okta, Provisioning > To App > Create Users",
         );
     }
+    if lookups == 0 && refused > 0 {
+        return Finding::problem(
+            "creations",
+            format!("{refused} times somebody was looked for {period}, which was refused, and no user was sent"),
+            "mend what is told below; the identity provider looks for them again by itself",
+        );
+    }
     if lookups > 0 {
         return Finding::warning(
             "creations",
@@ -207,58 +308,18 @@ fn creations(facts: &Facts) -> Finding {
     }
     Finding::warning(
         "creations",
-        "no user was looked for or sent within the last 7 days",
+        format!("no user was looked for or sent {period}"),
         "assign people or groups to the application at the identity provider, and start provisioning there",
     )
 }
 
-/// What was refused, each thing once, the most frequent first.
-pub(super) fn refusals(faults: &[Entry], facts: &impl Told, concerns: impl Fn(&Entry) -> bool) -> Vec<Finding> {
-    let mut kinds: HashMap<String, (u64, &Entry)> = HashMap::new();
-    for entry in faults.iter().filter(|entry| concerns(entry)) {
-        let Some(sentence) = lines::sentence(entry, facts.provider()) else { continue };
-        let (count, last) = kinds.entry(sentence).or_insert((0, entry));
-        *count += times(entry);
-        if entry.at > last.at {
-            *last = entry;
-        }
-    }
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by(|(left_text, (left, _)), (right_text, (right, _))| right.cmp(left).then_with(|| left_text.cmp(right_text)));
-    kinds
-        .into_iter()
-        .take(REFUSALS)
-        .map(|(sentence, (count, last))| {
-            let often = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-            let message = format!("{often}, last at {}: {sentence}", last.at);
-            let fix = format!("for one of them whole: `{} log show {} {}`", facts.program(), last.workspace, last.id);
-            Finding::problem("refusals", message, fix)
-        })
-        .collect()
-}
-
-/// What every diagnosis knows.
-pub(super) trait Told {
-    fn program(&self) -> Program;
-    fn provider(&self) -> &'static str;
-}
-
-impl Told for Facts {
-    fn program(&self) -> Program {
-        self.program
-    }
-
-    fn provider(&self) -> &'static str {
-        self.provider
-    }
-}
-
 /// Whether the guard holds changes.
-pub(super) fn guard(guard: &Guard, program: Program, workspace: &WorkspaceId) -> Option<Finding> {
+pub(super) fn guard(guard: &Guard, words: Words, workspace: &WorkspaceId) -> Option<Finding> {
     let held = guard.held.filter(|_| guard.is_on && guard.released_until.is_none())?;
     let message = format!("the mass-change guard holds changes, the last since {}: {} requests", held.at, held.requests);
     let fix = format!(
-        "if they are meant, run `{program} scim guard {workspace} approve`; else stop provisioning at the identity provider"
+        "if they are meant, run `{} scim guard {workspace} approve`; else stop provisioning at the identity provider",
+        words.program
     );
     Some(Finding::problem("guard", message, fix))
 }
@@ -279,11 +340,20 @@ mod tests {
     use lockstep_shared::{
         check::Verdict,
         id::TokenId,
-        model::guard::{Held, Limits},
+        model::{
+            guard::{Held, Limits},
+            user::{Origin, User},
+        },
     };
 
     use super::*;
-    use crate::ops::log::tests::entry;
+    use crate::{
+        journal::NAME_DIGEST,
+        ops::log::{
+            person::Is,
+            tests::{OKTA, count, entry},
+        },
+    };
 
     const NOW: Timestamp = Timestamp(1_767_225_600_000);
 
@@ -306,20 +376,31 @@ mod tests {
     /// A workspace in which everything is well.
     fn well() -> Facts {
         Facts {
-            program: Program::Provisioner,
+            words: OKTA,
             now: NOW,
-            provider: "Okta",
             workspace: crate::ops::log::tests::workspace(),
             tokens: vec![token(365, true)],
             clients: Vec::new(),
             guard: Guard { is_on: true, limits: Limits::default(), released_until: None, departed: 0, held: None },
-            entries: vec![entry("user.create", Outcome::Done, None)],
+            span: LogSpan::since(Timestamp(NOW.0 - 7 * 86_400_000)),
+            counts: vec![count("user.create", Outcome::Done)],
             faults: Vec::new(),
+            successes: Successes::default(),
+            person: None,
         }
     }
 
     fn counted(mut entry: Entry, name: &str, count: u64) -> Entry {
         entry.detail.insert(name.to_owned(), count.into());
+        entry
+    }
+
+    /// A client was granted no token, so long after the other entries.
+    fn no_token(client: Option<&str>, after: i64) -> Entry {
+        let mut entry = entry("token.grant", Outcome::Failed, Some("asked for a token, which was not carried out: x"));
+        entry.at = Timestamp(NOW.0 + after);
+        entry.credential = String::new();
+        entry.detail.extend(client.map(|client| (OAUTH_CLIENT.to_owned(), client.into())));
         entry
     }
 
@@ -347,9 +428,10 @@ mod tests {
         let free = Workspace { plan: Plan::Free, ..well().workspace };
         let off = Workspace { scim_enabled: false, ..well().workspace };
         let held = Guard { held: Some(Held { at: NOW, requests: 9 }), ..well().guard };
-        let lookup = |found: u64| counted(entry("user.find", Outcome::Done, None), "found", found);
+        let lookup = |found: u64| LogCount { in_vain: found == 0, ..count("user.find", Outcome::Done) };
         let refused = entry("user.create", Outcome::Refused, Some("sent a new user, which was refused: userType is \"premium\""));
-        let old = Entry { at: Timestamp(NOW.0 - 2 * 86_400_000), ..entry("user.create", Outcome::Done, None) };
+        let old = LogCount { last_at: Timestamp(NOW.0 - 2 * 86_400_000), ..count("user.create", Outcome::Done) };
+        let sent = count("user.create", Outcome::Refused);
         let table: Vec<(Facts, &str, Verdict, &str)> = vec![
             (Facts { workspace: suspended, ..well() }, "switch", Verdict::Problem, "workspace resume acme"),
             (Facts { workspace: free, ..well() }, "switch", Verdict::Problem, "workspace set acme --plan enterprise"),
@@ -364,20 +446,32 @@ mod tests {
             (Facts { tokens: vec![token(365, false)], ..well() }, "credential", Verdict::Problem, "nobody has ever used it"),
             (Facts { tokens: vec![token(3, true)], ..well() }, "credential", Verdict::Warning, "ends at 2026-01-04"),
             (
-                Facts { entries: Vec::new(), faults: vec![turned_away(401)], ..well() },
+                Facts { counts: Vec::new(), faults: vec![turned_away(401)], ..well() },
                 "strangers",
                 Verdict::Problem,
                 "7 requests came without a good credential",
             ),
-            (Facts { entries: Vec::new(), ..well() }, "requests", Verdict::Problem, "no request with a good credential"),
-            (Facts { entries: vec![old], ..well() }, "requests", Verdict::Warning, "more than a day ago"),
-            (Facts { entries: vec![lookup(0)], ..well() }, "creations", Verdict::Problem, "let it create users"),
-            (Facts { entries: vec![lookup(1)], ..well() }, "creations", Verdict::Warning, "assign the person"),
+            (Facts { counts: Vec::new(), ..well() }, "requests", Verdict::Problem, "no request with a good credential"),
+            (Facts { counts: vec![old], ..well() }, "requests", Verdict::Warning, "more than a day ago"),
+            (Facts { counts: vec![lookup(0)], ..well() }, "creations", Verdict::Problem, "let it create users"),
             (
-                Facts { entries: vec![refused.clone()], faults: vec![refused.clone(), refused], ..well() },
+                Facts { counts: vec![count("user.find", Outcome::Refused)], ..well() },
+                "creations",
+                Verdict::Problem,
+                "1 times somebody was looked for within the last 7 days, which was refused",
+            ),
+            (Facts { counts: vec![lookup(1)], ..well() }, "creations", Verdict::Warning, "assign the person"),
+            (
+                Facts { counts: vec![sent], faults: vec![refused.clone(), refused], ..well() },
                 "refusals",
                 Verdict::Problem,
                 "2 times, last at 2026-01-01T00:00:00.000Z: Okta sent a new user, which was refused: userType is \"premium\"",
+            ),
+            (
+                Facts { faults: vec![no_token(Some("acme.1"), 1)], ..well() },
+                "token",
+                Verdict::Problem,
+                "once, last at 2026-01-01T00:00:00.001Z: Okta asked for a token, which was not carried out",
             ),
             (Facts { guard: held, ..well() }, "guard", Verdict::Problem, "scim guard acme approve"),
             (Facts { faults: vec![turned_away(429)], ..well() }, "rate", Verdict::Warning, "requests_per_second"),
@@ -400,5 +494,164 @@ mod tests {
         };
 
         assert_eq!(wrong(&Facts { faults: vec![earlier], ..well() }), []);
+    }
+
+    #[test]
+    fn a_token_is_missing_until_that_client_is_granted_one() {
+        let granted = |client: &str| LogCount { grantee: client.to_owned(), ..count("token.grant", Outcome::Done) };
+        let table = [
+            (no_token(Some("acme.1"), -1), "acme.1", false),
+            (no_token(Some("acme.1"), 1), "acme.1", true),
+            (no_token(Some("acme.1"), -1), "acme.2", true),
+            (no_token(None, -1), "acme.2", false),
+            (no_token(None, 1), "acme.2", true),
+        ];
+
+        for (missing, client, is_told) in table {
+            let facts =
+                Facts { counts: [well().counts, vec![granted(client)]].concat(), faults: vec![missing.clone()], ..well() };
+            assert_eq!(wrong(&facts).iter().any(|(name, ..)| *name == "token"), is_told, "{missing:?} {client}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_granted_a_token_and_asks_for_nothing_has_not_come() {
+        let facts = Facts { counts: vec![count("token.grant", Outcome::Done)], ..well() };
+
+        assert!(wrong(&facts).iter().any(|(name, ..)| *name == "requests"));
+    }
+
+    /// Somebody of this name was refused, so long after the other entries.
+    fn not_created(name: &str, after: i64) -> Entry {
+        let mut entry = entry("user.create", Outcome::Refused, Some("sent a new user, which was refused: x"));
+        entry.at = Timestamp(NOW.0 + after);
+        entry.detail.insert(NAME_DIGEST.to_owned(), name.into());
+        entry
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_until_the_same_person_is_written_with_success() {
+        let taken = Entry { people: vec!["id-1".to_owned()], ..not_created("other", 0) };
+        let by_name = |at: i64| Successes::of(&[], &[("zoe", Timestamp(NOW.0 + at))], &[]);
+        let by_id = |id: &str| Successes::of(&[(id, Timestamp(NOW.0 + 1))], &[], &[]);
+        let gone = || Successes::of(&[], &[], &[("zoe", Timestamp(NOW.0 + 1)), ("other", Timestamp(NOW.0 + 1))]);
+        let table = [
+            (not_created("zoe", 0), by_name(1), true),
+            (not_created("zoe", 2), by_name(1), false),
+            (not_created("bob", 0), by_name(1), false),
+            (not_created("zoe", 0), gone(), true),
+            (not_created("zoe", 2), gone(), false),
+            (taken.clone(), gone(), false),
+            (taken.clone(), by_id("id-1"), true),
+            (taken, by_id("id-2"), false),
+        ];
+
+        for (fault, successes, is_solved) in table {
+            let facts = Facts { faults: vec![fault], successes, ..well() };
+            assert_eq!(wrong(&facts).is_empty(), is_solved, "{:?}", facts.faults);
+            let solved = diagnose(&facts).into_iter().any(|finding| finding.message.starts_with("solved since: 1 requests"));
+            assert_eq!(solved, is_solved, "{:?}", facts.faults);
+        }
+    }
+
+    #[test]
+    fn what_stops_nobody_is_a_remark() {
+        let harmless = entry(
+            "user.create",
+            Outcome::Failed,
+            Some("sent a new user, which was not carried out: x; nothing has to be done, the client sends it again"),
+        );
+        let search = entry("user.find", Outcome::Refused, Some("looked for users, which was refused: x"));
+        let nameless = entry("user.create", Outcome::Refused, Some("sent a new user, which was refused: the body is empty"));
+        let by_hand = Entry { client: "curl/8".to_owned(), ..nameless.clone() };
+        let later = LogCount { last_at: Timestamp(NOW.0 + 1), ..count("user.create", Outcome::Done) };
+        let found = LogCount { last_at: Timestamp(NOW.0 + 1), ..count("user.find", Outcome::Done) };
+        let table = [
+            (harmless, vec![count("user.create", Outcome::Done)], true),
+            (search.clone(), vec![count("user.create", Outcome::Done)], true),
+            (search.clone(), vec![count("user.find", Outcome::Refused)], false),
+            (search, vec![found], true),
+            (nameless.clone(), vec![count("user.create", Outcome::Done)], false),
+            (nameless, vec![later.clone()], true),
+            (by_hand, vec![later], false),
+        ];
+
+        for (fault, counts, is_remark) in table {
+            let facts = Facts { faults: vec![fault], counts, ..well() };
+            let of_it: Vec<_> = wrong(&facts).into_iter().filter(|(name, ..)| *name == "refusals").collect();
+            let verdict = if is_remark { Verdict::Warning } else { Verdict::Problem };
+            assert_eq!(of_it.iter().map(|(_, verdict, _)| *verdict).collect::<Vec<_>>(), [verdict], "{:?}", facts.faults);
+        }
+    }
+
+    #[test]
+    fn what_is_not_told_is_counted() {
+        let kind = |n: u32| entry("user.create", Outcome::Refused, Some(&format!("sent a new user, which was refused: {n}")));
+        let faults: Vec<Entry> = (0..8).map(kind).chain((0..5).map(kind)).collect();
+
+        let told = wrong(&Facts { faults, ..well() });
+
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert!(
+            told[5].2.starts_with("3 further kinds, of 3 requests, are not told here -> for all of them: `provisioner log tail")
+        );
+    }
+
+    fn asked(is: Is, attempts: Vec<Entry>) -> Facts {
+        let of_others = not_created("somebody else", 0);
+        Facts { faults: [attempts.clone(), vec![of_others]].concat(), person: Some(Person { is, attempts }), ..well() }
+    }
+
+    #[test]
+    fn who_is_asked_about_is_here_was_refused_was_deleted_or_was_never_sent() {
+        let here = |active: bool| Is::Here(Box::new(crate::ops::log::tests::person(active)));
+        let invited = User { origin: Origin::Invited, ..crate::ops::log::tests::person(true) };
+        let deleted = || Is::Deleted("id-1".to_owned(), Timestamp(NOW.0 + 5));
+        let table = [
+            (asked(Is::Unknown, vec![not_created("zoe", 0)]), Verdict::Problem, "they were sent, and not created"),
+            (
+                asked(Is::Unknown, vec![not_created("zoe", 0)]),
+                Verdict::Problem,
+                "once, last at 2026-01-01T00:00:00.000Z: Okta sent",
+            ),
+            (asked(Is::Unknown, Vec::new()), Verdict::Problem, "they were never sent"),
+            (
+                asked(deleted(), vec![not_created("zoe", 0)]),
+                Verdict::Problem,
+                "user id-1 was deleted at 2026-01-01T00:00:00.005Z, and",
+            ),
+            (asked(deleted(), vec![not_created("zoe", 9)]), Verdict::Problem, "a new user of this name was sent since"),
+            (asked(here(false), Vec::new()), Verdict::Problem, "and is deactivated"),
+            (asked(here(true), vec![not_created("zoe", 0)]), Verdict::Warning, "once, last at"),
+            (asked(Is::Here(Box::new(invited)), Vec::new()), Verdict::Warning, "does not belong to the directory"),
+        ];
+
+        for (facts, verdict, part) in table {
+            let told = wrong(&facts);
+            let is_told = |(name, v, text): &(&str, Verdict, String)| *name == "person" && *v == verdict && text.contains(part);
+            assert!(told.iter().any(is_told), "{part}: {told:?}");
+            let others: Vec<_> = told.iter().filter(|(name, ..)| *name == "refusals").collect();
+            assert!(
+                matches!(others[..], [(_, Verdict::Warning, text)] if text.starts_with("1 requests about others")),
+                "{told:?}"
+            );
+        }
+        let refused_first = not_created("zoe", -i64::from(u32::MAX) * 1_000);
+        assert!(wrong(&asked(here(true), vec![refused_first])).iter().all(|(name, ..)| *name == "refusals"));
+    }
+
+    #[test]
+    fn a_log_that_is_too_long_says_how_far_it_was_read() {
+        let mut facts = well();
+        facts.span.is_whole = false;
+        facts.counts.clear();
+
+        let told = wrong(&facts);
+
+        for part in
+            ["only the newest 1000000 entries", "no user was looked for or sent since 2025-12-25", "came since 2025-12-25"]
+        {
+            assert!(told.iter().any(|(.., text)| text.contains(part)), "{part}: {told:?}");
+        }
     }
 }

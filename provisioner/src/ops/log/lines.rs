@@ -1,12 +1,29 @@
 //! Entries of the provisioning log as people and programs read them.
 
-use lockstep_shared::model::{
-    connection::Preset,
-    provisioning::{Action, Entry},
+use std::sync::LazyLock;
+
+use clap::Subcommand as _;
+use lockstep_shared::{
+    config::Program,
+    id::WorkspaceId,
+    model::{
+        connection::Preset,
+        provisioning::{Action, Entry},
+    },
 };
 use serde_json::{Value, json};
 
-use crate::journal::known_as;
+use crate::{
+    journal::{OAUTH_CLIENT, known_as},
+    ops,
+};
+
+/// What the sentences of the log leave open: who it was, and the program that its reader types commands of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    pub(super) provider: &'static str,
+    pub(super) program: Program,
+}
 
 /// Whom the sentences of a workspace are about where the client does not say: its one kind of provider.
 pub(super) fn provider(presets: &[Preset]) -> &'static str {
@@ -26,13 +43,37 @@ pub(super) fn provider(presets: &[Preset]) -> &'static str {
 
 const SOMEBODY: &str = "The identity provider";
 
+/// The first words of all commands.
+static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let all = ops::Command::augment_subcommands(clap::Command::new("all"));
+    all.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+});
+
+/// A text with its commands as they are typed: behind the program's name, with the workspace filled in.
+fn runnable(text: &str, workspace: &WorkspaceId, program: Program) -> String {
+    let text = text.replace("WORKSPACE", workspace.as_str());
+    let is_command = |part: &str| part.split([' ', '`']).next().is_some_and(|word| COMMANDS.iter().any(|known| known == word));
+    let mut parts = text.split('`');
+    let mut typed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        typed.push('`');
+        if is_command(part) {
+            typed.push_str(&program.to_string());
+            typed.push(' ');
+        }
+        typed.push_str(part);
+    }
+    typed
+}
+
 /// What was wrong, as a whole sentence.
-pub(super) fn sentence(entry: &Entry, provider: &str) -> Option<String> {
-    let sentence = entry.sentence.as_deref()?.replace("WORKSPACE", entry.workspace.as_str());
+pub(super) fn sentence(entry: &Entry, words: Words) -> Option<String> {
+    let sentence = runnable(entry.sentence.as_deref()?, &entry.workspace, words.program);
+    let provider = words.provider;
     match entry.action() {
         Some(Action::Lost) => Some(sentence),
         // Requests without a good credential may be anybody's.
-        Some(Action::TurnedAway) if matches!(entry.status, 401) => {
+        Some(Action::TurnedAway | Action::TokenGrant) if matches!(entry.status, 401) => {
             Some(format!("{} {}", known_as(&entry.client).unwrap_or("Somebody"), sentence))
         }
         _ => Some(format!("{} {}", known_as(&entry.client).unwrap_or(provider), sentence)),
@@ -40,10 +81,10 @@ pub(super) fn sentence(entry: &Entry, provider: &str) -> Option<String> {
 }
 
 /// An entry in one line: what was wrong, or what changed.
-pub(super) fn line(entry: &Entry, provider: &str) -> Vec<String> {
+pub(super) fn line(entry: &Entry, words: Words) -> Vec<String> {
     let count = entry.detail.get("count").and_then(Value::as_u64).filter(|count| *count > 1);
     let status = if entry.status == 0 { String::new() } else { entry.status.to_string() };
-    let mut says = sentence(entry, provider).unwrap_or_else(|| remarks(entry));
+    let mut says = sentence(entry, words).unwrap_or_else(|| remarks(entry));
     if let Some(count) = count {
         says = format!("{count} times: {says}");
     }
@@ -78,7 +119,7 @@ fn remarks(entry: &Entry) -> String {
 }
 
 /// An entry for programs.
-pub(super) fn describe(entry: &Entry, provider: &str) -> Value {
+pub(super) fn describe(entry: &Entry, words: Words) -> Value {
     json!({
         "id": entry.id,
         "workspace": entry.workspace,
@@ -90,14 +131,14 @@ pub(super) fn describe(entry: &Entry, provider: &str) -> Value {
         "target": entry.target,
         "status": entry.status,
         "outcome": entry.outcome,
-        "sentence": sentence(entry, provider),
+        "sentence": sentence(entry, words),
         "detail": entry.detail,
         "people": entry.people,
     })
 }
 
 /// An entry in full.
-pub(super) fn rows(entry: &Entry, provider: &str) -> Vec<(&'static str, String)> {
+pub(super) fn rows(entry: &Entry, words: Words) -> Vec<(&'static str, String)> {
     let list = |name: &str| match entry.detail.get(name) {
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
         Some(Value::String(text)) => text.clone(),
@@ -110,7 +151,7 @@ pub(super) fn rows(entry: &Entry, provider: &str) -> Vec<(&'static str, String)>
         ("time", entry.at.to_string()),
         ("what", entry.action.clone()),
         ("outcome", format!("{} ({})", entry.outcome, entry.status)),
-        ("why", sentence(entry, provider).unwrap_or_default()),
+        ("why", sentence(entry, words).unwrap_or_default()),
         ("whom", entry.target.clone()),
         ("external id", list("external_id")),
         ("filter", list("filter")),
@@ -124,7 +165,31 @@ pub(super) fn rows(entry: &Entry, provider: &str) -> Vec<(&'static str, String)>
         ("took", format!("{} ms", list("took_ms"))),
         ("client", entry.client.clone()),
         ("credential", entry.credential.clone()),
+        ("OAuth client", list(OAUTH_CLIENT)),
         ("request", entry.request.clone()),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty() && value != " ms").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_a_sentence_can_be_typed_as_it_stands() {
+        let beta = WorkspaceId::parse("beta").unwrap();
+        let told = |text: &str| runnable(text, &beta, Program::Provisioner);
+
+        for (stored, typed) in [
+            ("run `scim guard WORKSPACE approve`, else stop", "run `provisioner scim guard beta approve`, else stop"),
+            ("see `token list WORKSPACE`; `x`", "see `provisioner token list beta`; `x`"),
+            ("raise `[provisioner] requests_per_second`", "raise `[provisioner] requests_per_second`"),
+            (
+                "userType is \"`\"; define it with `schema add WORKSPACE URN`",
+                "userType is \"`\"; define it with `provisioner schema add beta URN`",
+            ),
+        ] {
+            assert_eq!(told(stored), typed);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod lines;
+mod person;
+mod refusals;
 mod role;
 
 use std::{
@@ -19,6 +21,7 @@ use lockstep_shared::{
 };
 use serde_json::{Value, json};
 
+use self::lines::Words;
 use super::{Context, OpsError, Output, user};
 use crate::journal::{NAME_DIGEST, Names};
 
@@ -26,6 +29,12 @@ use crate::journal::{NAME_DIGEST, Names};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Entries are written behind the answers and by several processes: one may come after another that is newer.
 const LATECOMERS: Duration = Duration::from_secs(30);
+/// How far back the questions look.
+const PERIOD: Duration = Duration::from_hours(7 * 24);
+/// How many of the newest entries are counted, which takes a second or two.
+const READ: u32 = 1_000_000;
+/// How many refusals of each action are looked at.
+const FAULTS: u32 = 10_000;
 /// Entries that `--follow` remembers having printed.
 const REMEMBERED: usize = 20_000;
 
@@ -42,7 +51,7 @@ pub enum Command {
         workspace: WorkspaceId,
         /// The question
         question: Question,
-        /// Whom it is about: an id, a user name or an e-mail address
+        /// Whom it is about: an id, a user name or an e-mail address; of somebody who is not there, the user name as it was sent
         #[arg(long)]
         user: Option<String>,
     },
@@ -104,8 +113,8 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
     match command {
         Command::Tail(tail) => self::tail(context, &tail).await,
         Command::Show(show) => self::show(context, show).await,
-        Command::Explain { workspace, question: Question::AccountsNotCreated, .. } => {
-            accounts::explain(context, &workspace).await
+        Command::Explain { workspace, question: Question::AccountsNotCreated, user } => {
+            accounts::explain(context, &workspace, user.as_deref()).await
         }
         Command::Explain { workspace, question: Question::RoleDidNotChange, user } => {
             role::explain(context, &workspace, user.as_deref()).await
@@ -114,30 +123,30 @@ pub(super) async fn run(command: Command, context: &Context) -> Result<Output, O
 }
 
 async fn tail(context: &Context, tail: &Tail) -> Result<Output, OpsError> {
-    let provider = provider_of(context, &tail.workspace).await?;
+    let words = words(context, &tail.workspace).await?;
     let since = tail.since.map_or(Timestamp(0), |since| context.clock().now().minus(since));
     let query = LogQuery { after: None, since, at_fault: tail.refused, limit: tail.limit };
     let mut entries = context.store().await?.log_entries(&tail.workspace, query).await?;
     entries.reverse();
-    Ok(list(&entries, provider, format!("Provisioning log of workspace {}", tail.workspace)))
+    Ok(list(&entries, words, format!("Provisioning log of workspace {}", tail.workspace)))
 }
 
-fn list(entries: &[Entry], provider: &str, heading: String) -> Output {
-    let described: Vec<Value> = entries.iter().map(|entry| lines::describe(entry, provider)).collect();
+fn list(entries: &[Entry], words: Words, heading: String) -> Output {
+    let described: Vec<Value> = entries.iter().map(|entry| lines::describe(entry, words)).collect();
     Output::of(json!({ "entries": described }))
         .heading(heading)
-        .table(&lines::HEADER, entries.iter().map(|entry| lines::line(entry, provider)))
+        .table(&lines::HEADER, entries.iter().map(|entry| lines::line(entry, words)))
 }
 
 async fn show(context: &Context, show: Show) -> Result<Output, OpsError> {
     let Show { workspace, id, user, group, limit } = show;
-    let (provider, store) = (provider_of(context, &workspace).await?, context.store().await?);
+    let (words, store) = (words(context, &workspace).await?, context.store().await?);
     if let Some(id) = id {
         let entry = store.log_entry(&workspace, &id).await?;
         let entry = entry.ok_or_else(|| OpsError::UnknownEntry { workspace: workspace.clone(), id: id.clone() })?;
-        return Ok(Output::of(lines::describe(&entry, provider))
+        return Ok(Output::of(lines::describe(&entry, words))
             .heading(format!("Entry {id} of workspace {workspace}"))
-            .rows(lines::rows(&entry, provider)));
+            .rows(lines::rows(&entry, words)));
     }
     let (whom, mut entries) = match (user, group) {
         (Some(name), _) => {
@@ -159,7 +168,7 @@ async fn show(context: &Context, show: Show) -> Result<Output, OpsError> {
     entries.dedup_by(|left, right| left.id == right.id);
     let surplus = entries.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
     entries.drain(..surplus);
-    Ok(list(&entries, provider, format!("Provisioning log of {whom} of workspace {workspace}")))
+    Ok(list(&entries, words, format!("Provisioning log of {whom} of workspace {workspace}")))
 }
 
 /// Everything about a user, with the attempts to create one of the same name.
@@ -199,22 +208,23 @@ async fn group_id(context: &Context, workspace: &WorkspaceId, name: &str) -> Res
     found.into_iter().next().map(|group| group.id).ok_or_else(unknown)
 }
 
-/// How the provider is called in a workspace that has to be there.
-async fn provider_of(context: &Context, workspace: &WorkspaceId) -> Result<&'static str, OpsError> {
+/// How the provider is called in a workspace that has to be there, and the program that is asked.
+async fn words(context: &Context, workspace: &WorkspaceId) -> Result<Words, OpsError> {
     context.workspace(workspace).await?;
     let connections: Vec<Connection> = context.store().await?.connections(workspace).await?;
-    Ok(lines::provider(&connections.iter().map(|connection| connection.preset).collect::<Vec<_>>()))
+    let presets: Vec<_> = connections.iter().map(|connection| connection.preset).collect();
+    Ok(Words { provider: lines::provider(&presets), program: context.program() })
 }
 
 /// Prints each new entry as it comes, as a line of text or of JSON, until nobody reads on.
 pub(super) async fn follow(context: &Context, tail: &Tail, as_json: bool, out: &mut impl Write) -> Result<(), OpsError> {
-    let provider = provider_of(context, &tail.workspace).await?;
+    let words = words(context, &tail.workspace).await?;
     let mut feed = Feed::default();
     let since = tail.since.map_or(Timestamp(0), |since| context.clock().now().minus(since));
     let mut query = LogQuery { after: None, since, at_fault: tail.refused, limit: tail.limit };
     loop {
         let entries = context.store().await?.log_entries(&tail.workspace, query).await?;
-        if print(&feed.news(entries), provider, as_json, out).is_err() {
+        if print(&feed.news(entries), words, as_json, out).is_err() {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -230,12 +240,12 @@ pub(super) fn follows(command: &super::Command) -> Option<Tail> {
     }
 }
 
-fn print(entries: &[Entry], provider: &str, as_json: bool, out: &mut impl Write) -> io::Result<()> {
+fn print(entries: &[Entry], words: Words, as_json: bool, out: &mut impl Write) -> io::Result<()> {
     for entry in entries {
         if as_json {
-            writeln!(out, "{}", lines::describe(entry, provider))?;
+            writeln!(out, "{}", lines::describe(entry, words))?;
         } else {
-            writeln!(out, "{}", lines::line(entry, provider).join("  "))?;
+            writeln!(out, "{}", lines::line(entry, words).join("  "))?;
         }
     }
     out.flush()
@@ -269,14 +279,33 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_shared::model::{
-        provisioning::Outcome,
-        revocation::Seq,
-        user::{LoginMethod, Origin, Profile, User},
-        workspace::{Enforcement, Plan, Stage, Workspace, WorkspaceState},
+    use lockstep_shared::{
+        config::Program,
+        model::{
+            provisioning::Outcome,
+            revocation::Seq,
+            user::{LoginMethod, Origin, Profile, User},
+            workspace::{Enforcement, Plan, Stage, Workspace, WorkspaceState},
+        },
+        store::LogCount,
     };
 
     use super::*;
+
+    pub(super) const OKTA: Words = Words { provider: "Okta", program: Program::Provisioner };
+
+    /// One entry with this outcome, counted.
+    pub(super) fn count(action: &str, outcome: Outcome) -> LogCount {
+        LogCount {
+            action: action.to_owned(),
+            outcome,
+            client: String::new(),
+            grantee: String::new(),
+            in_vain: false,
+            entries: 1,
+            last_at: Timestamp(1_767_225_600_000),
+        }
+    }
 
     /// A workspace that may be provisioned.
     pub(super) fn workspace() -> Workspace {
@@ -350,7 +379,7 @@ mod tests {
             }
         }
 
-        assert!(print(&[entry("a", Outcome::Done, None)], "Okta", false, &mut Gone).is_err());
+        assert!(print(&[entry("a", Outcome::Done, None)], OKTA, false, &mut Gone).is_err());
     }
 
     #[test]
@@ -360,8 +389,12 @@ mod tests {
         let by_name = Entry { client: "Okta SCIM Client 1.0.0".to_owned(), ..refused.clone() };
         let stranger = Entry { action: "turned_away".to_owned(), status: 401, ..refused.clone() };
 
-        let told = |entry: &Entry| lines::sentence(entry, "Microsoft Entra ID").unwrap();
-        assert_eq!(told(&refused), "Microsoft Entra ID sent a new user, which is held: run `scim guard acme approve`");
+        let entra = Words { provider: "Microsoft Entra ID", ..OKTA };
+        let told = |entry: &Entry| lines::sentence(entry, entra).unwrap();
+        assert_eq!(
+            told(&refused),
+            "Microsoft Entra ID sent a new user, which is held: run `provisioner scim guard acme approve`"
+        );
         assert!(told(&by_name).starts_with("Okta sent a new user"));
         assert!(told(&stranger).starts_with("Somebody sent"));
     }

@@ -1,11 +1,10 @@
 //! "Somebody changed group but the role did not": the way from a membership at the identity provider to a role, step by step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use lockstep_shared::{
     check::Finding,
     clock::Timestamp,
-    config::Program,
     id::{GroupId, WorkspaceId},
     model::{
         access::{Mapping, Source},
@@ -15,26 +14,31 @@ use lockstep_shared::{
         revocation::Seq,
         user::User,
     },
-    store::{GroupRef, LogQuery},
+    store::{GroupRef, LogCount, LogSpan, Store},
 };
 use serde_json::Value;
 
 use super::{
-    Context, OpsError, Output,
-    accounts::{Told, answer, guard, refusals},
-    provider_of,
+    Context, FAULTS, OpsError, Output, PERIOD, READ,
+    accounts::{answer, cut_short, guard},
+    lines::{self, Words},
+    refusals::{Standing, carried_out, each_once, is_done_since, is_harmless},
 };
 use crate::ops::user;
 
-/// How many entries are looked at.
-const ENTRIES: u32 = 2_000;
+/// What stands in the way of a role when it goes wrong.
+const CONCERNED: [Action; 5] =
+    [Action::GroupMembers, Action::GroupUpdate, Action::GroupCreate, Action::GroupDelete, Action::GroupFind];
+/// Of how many groups is looked up what was carried out later.
+const GROUPS: usize = 500;
+/// How many entries of each of them.
+const LATER: u32 = 200;
 /// How many records of one person's audit trail.
 const RECORDS: u32 = 200;
 
 /// What is known.
 pub(super) struct Facts {
-    pub(super) program: Program,
-    pub(super) provider: &'static str,
+    pub(super) words: Words,
     pub(super) workspace: WorkspaceId,
     pub(super) mapping: Mapping,
     /// Groups that the mapping names and that are not there.
@@ -42,10 +46,22 @@ pub(super) struct Facts {
     pub(super) guard: Guard,
     /// The newest entry about members of any group.
     pub(super) last_change: Option<Entry>,
-    /// Of what something went wrong, newest first.
+    /// What part of the log was read.
+    pub(super) span: LogSpan,
+    /// How much of each kind there is in it.
+    pub(super) counts: Vec<LogCount>,
+    /// Of what something went wrong there, newest first.
     pub(super) faults: Vec<Entry>,
+    /// What was carried out on the groups of which something went wrong.
+    pub(super) done: HashMap<String, Vec<Entry>>,
     /// Whom it is about, if anybody was named: `Err` if there is nobody of that name.
-    pub(super) person: Option<Result<Somebody, String>>,
+    pub(super) person: Option<Result<Somebody, Nobody>>,
+}
+
+/// A name that nobody has.
+pub(super) struct Nobody {
+    pub(super) name: String,
+    pub(super) message: String,
 }
 
 /// What is known of the person.
@@ -60,18 +76,8 @@ pub(super) struct Somebody {
     pub(super) settled: Option<(Seq, bool)>,
 }
 
-impl Told for Facts {
-    fn program(&self) -> Program {
-        self.program
-    }
-
-    fn provider(&self) -> &'static str {
-        self.provider
-    }
-}
-
 pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&str>) -> Result<Output, OpsError> {
-    let (provider, store) = (provider_of(context, id).await?, context.store().await?);
+    let (words, store) = (super::words(context, id).await?, context.store().await?);
     let mapping = store.mapping(id).await?;
     let mut missing = Vec::new();
     for rule in &mapping.rules {
@@ -79,17 +85,23 @@ pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&s
             missing.push(rule.group.clone());
         }
     }
-    let query = LogQuery { after: None, since: Timestamp(0), at_fault: false, limit: ENTRIES };
-    let entries = store.log_entries(id, query).await?;
+    let span = store.log_span(id, context.clock().now().minus(PERIOD), READ).await?;
+    let mut faults = Vec::new();
+    for action in CONCERNED {
+        faults.extend(store.log_faults(id, action, span.since, FAULTS).await?);
+    }
+    let of_old = store.log_span(id, Timestamp(0), READ).await?;
     let facts = Facts {
-        program: context.program(),
-        provider,
+        words,
         workspace: id.clone(),
         mapping,
         missing,
         guard: store.guard(id).await?,
-        last_change: entries.into_iter().find(is_membership),
-        faults: store.log_entries(id, LogQuery { at_fault: true, ..query }).await?,
+        last_change: store.log_of_last_membership(id, &of_old).await?,
+        counts: store.log_counts(id, &span).await?,
+        span,
+        done: done(store, id, &faults).await?,
+        faults,
         person: match name {
             Some(name) => Some(somebody(context, id, name).await?),
             None => None,
@@ -98,11 +110,29 @@ pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&s
     Ok(answer("role-did-not-change", &format!("Why a role did not change in workspace {id}"), id, &diagnose(&facts)))
 }
 
-async fn somebody(context: &Context, id: &WorkspaceId, name: &str) -> Result<Result<Somebody, String>, OpsError> {
+/// What was carried out on the groups that these entries are about.
+async fn done(store: &Store, id: &WorkspaceId, faults: &[Entry]) -> Result<HashMap<String, Vec<Entry>>, OpsError> {
+    let groups: BTreeSet<&str> = faults.iter().map(|entry| &*entry.target).filter(|target| !target.is_empty()).collect();
+    let mut done = HashMap::new();
+    for group in groups.into_iter().take(GROUPS) {
+        let mut entries = store.log_of_target(id, group, LATER).await?;
+        entries.retain(|entry| matches!(entry.outcome, Outcome::Done | Outcome::Unchanged) && is_write(entry));
+        done.insert(group.to_owned(), entries);
+    }
+    Ok(done)
+}
+
+fn is_write(entry: &Entry) -> bool {
+    entry.action().is_some_and(Action::is_write)
+}
+
+async fn somebody(context: &Context, id: &WorkspaceId, name: &str) -> Result<Result<Somebody, Nobody>, OpsError> {
     let store = context.store().await?;
     let user = match user::find(context, id, name).await {
         Ok(user) => user,
-        Err(error @ OpsError::UnknownUser { .. }) => return Ok(Err(error.to_string())),
+        Err(error @ OpsError::UnknownUser { .. }) => {
+            return Ok(Err(Nobody { name: name.to_owned(), message: error.to_string() }));
+        }
         Err(error) => return Err(error),
     };
     let groups = store.groups_of(id, &user.id).await?;
@@ -126,26 +156,39 @@ async fn somebody(context: &Context, id: &WorkspaceId, name: &str) -> Result<Res
     }))
 }
 
-fn is_membership(entry: &Entry) -> bool {
-    matches!(entry.action(), Some(Action::GroupMembers)) || entry.detail.contains_key("members")
+/// What a later change of the same group means for one that was not carried out: it solves it where it is about the same people or
+/// about all members. Of a request that could not be read nobody knows whom it was about.
+fn since(entry: &Entry, done: &[Entry]) -> Option<Standing> {
+    let is_of_all = |later: &Entry| later.detail.get("members").is_some_and(|members| members.get("replace").is_some());
+    let has_them = |later: &Entry| is_of_all(later) || entry.people.iter().all(|id| later.people.contains(id));
+    let mut later = done.iter().filter(|later| later.at > entry.at).peekable();
+    later.peek()?;
+    if entry.people.is_empty() {
+        return Some(Standing::Remark);
+    }
+    later.any(has_them).then_some(Standing::Solved)
 }
 
 /// What is found, in the order in which a membership becomes a role.
 pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &facts.person {
-        None => findings.push(last_change(facts.last_change.as_ref(), "anybody")),
+        None => findings.push(last_change(facts.last_change.as_ref(), "anybody", facts)),
         Some(Err(nobody)) => findings.push(Finding::problem(
             "person",
-            nobody.clone(),
-            format!("run `{} log explain {} accounts-not-created`", facts.program, facts.workspace),
+            nobody.message.clone(),
+            format!(
+                "run `{} log explain {} accounts-not-created --user {:?}`",
+                facts.words.program, facts.workspace, nobody.name
+            ),
         )),
         Some(Ok(person)) => findings.extend(of_person(person, facts)),
     }
     findings.push(mapping(facts));
     findings.extend(missing(facts));
     findings.extend(refused(facts));
-    findings.extend(guard(&facts.guard, facts.program, &facts.workspace));
+    findings.extend(guard(&facts.guard, facts.words, &facts.workspace));
+    findings.extend(cut_short(&facts.span, &facts.faults, &CONCERNED, facts.words, &facts.workspace));
     findings
 }
 
@@ -156,19 +199,35 @@ fn refused(facts: &Facts) -> Vec<Finding> {
         matches!(action, Some(Action::GroupMembers | Action::GroupUpdate | Action::GroupCreate | Action::GroupDelete))
     };
     let Some(person) = &facts.person else {
-        return refusals(&facts.faults, facts, |entry| is_change(entry) || entry.action() == Some(Action::GroupFind));
+        return each_once("refusals", &facts.faults, facts.words, |entry| Some(facts.standing(entry)));
     };
-    let concerns = |entry: &Entry| person.as_ref().is_ok_and(|person| person.is_concerned(entry));
-    let mut findings = refusals(&facts.faults, facts, |entry| is_change(entry) && concerns(entry));
-    let others: Vec<&Entry> = facts.faults.iter().filter(|entry| is_change(entry) && !concerns(entry)).collect();
+    let concerns = |entry: &Entry| is_change(entry) && person.as_ref().is_ok_and(|person| person.is_concerned(entry));
+    let mut findings = each_once("refusals", &facts.faults, facts.words, |entry| concerns(entry).then(|| facts.standing(entry)));
+    let is_of_others = |entry: &&Entry| is_change(entry) && !concerns(entry) && facts.standing(entry) == Standing::Open;
+    let others: Vec<&Entry> = facts.faults.iter().filter(is_of_others).collect();
     if let Some(last) = others.iter().map(|entry| entry.at).max() {
         findings.push(Finding::warning(
             "refusals",
             format!("of other people and groups {} changes were not carried out, the last at {last}", others.len()),
-            format!("if one of these groups is meant: `{} log tail {} --refused`", facts.program, facts.workspace),
+            format!("if one of these groups is meant: `{} log tail {} --refused`", facts.words.program, facts.workspace),
         ));
     }
     findings
+}
+
+impl Facts {
+    fn standing(&self, entry: &Entry) -> Standing {
+        let later = self.done.get(&entry.target).and_then(|done| since(entry, done));
+        let is_sent = [Action::GroupMembers, Action::GroupCreate].iter().any(|action| carried_out(&self.counts, *action) > 0);
+        match later {
+            Some(standing) => standing,
+            None if is_harmless(entry) => Standing::Remark,
+            None if entry.target.is_empty() && is_done_since(entry, &self.counts) => Standing::Remark,
+            // A search is a step on the way to a group, and groups come.
+            None if entry.action() == Some(Action::GroupFind) && is_sent => Standing::Remark,
+            None => Standing::Open,
+        }
+    }
 }
 
 impl Somebody {
@@ -190,7 +249,7 @@ fn of_person(person: &Somebody, facts: &Facts) -> Vec<Finding> {
             "assign the person to the application at the identity provider again",
         )
     }];
-    findings.push(last_change(person.last_change.as_ref(), "this person"));
+    findings.push(last_change(person.last_change.as_ref(), "this person", facts));
     findings.push(groups(person, facts));
     findings.extend(rank(person, facts));
     findings.extend(person.access_changed.as_ref().map(access_changed));
@@ -198,7 +257,7 @@ fn of_person(person: &Somebody, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn last_change(last: Option<&Entry>, of_whom: &str) -> Finding {
+fn last_change(last: Option<&Entry>, of_whom: &str, facts: &Facts) -> Finding {
     const FIX: &str = "assign the group itself to the application at the identity provider and let it provision groups; members of \
                        groups within groups are not sent; Entra comes every 40 minutes, or at once by Provision on demand";
     let Some(entry) = last else {
@@ -208,11 +267,29 @@ fn last_change(last: Option<&Entry>, of_whom: &str) -> Finding {
     match entry.outcome {
         Outcome::Done => Finding::passed("membership", format!("{what}, and was carried out")),
         Outcome::Unchanged => Finding::passed("membership", format!("{what}; it was so already")),
-        Outcome::Refused | Outcome::Held | Outcome::Failed => {
-            let why = entry.sentence.clone().unwrap_or_default();
-            Finding::problem("membership", format!("{what}, and is {}: the client {why}", entry.outcome), FIX)
+        Outcome::Held => {
+            let fix = format!(
+                "if it is meant, run `{} scim guard {} approve`; else stop provisioning at the identity provider",
+                facts.words.program, facts.workspace
+            );
+            Finding::problem("membership", format!("{what}, and is held: it is part of a mass removal"), fix)
         }
+        Outcome::Refused | Outcome::Failed => not_carried_out(entry, &what, facts.words),
     }
+}
+
+/// The sentence says what to do about it.
+fn not_carried_out(entry: &Entry, what: &str, words: Words) -> Finding {
+    let message = format!("{what}, and is {}: {}", entry.outcome, lines::sentence(entry, words).unwrap_or_default());
+    let whole = format!("`{} log show {} {}`", words.program, entry.workspace, entry.id);
+    if is_harmless(entry) {
+        return Finding::warning("membership", message, format!("see the whole entry: {whole}"));
+    }
+    Finding::problem(
+        "membership",
+        message,
+        format!("mend that, and let the identity provider send it again; the whole entry: {whole}"),
+    )
 }
 
 fn shown(target: &str) -> &str {
@@ -220,7 +297,7 @@ fn shown(target: &str) -> &str {
 }
 
 fn groups(person: &Somebody, facts: &Facts) -> Finding {
-    let (program, workspace) = (facts.program, &facts.workspace);
+    let (program, workspace) = (facts.words.program, &facts.workspace);
     if person.groups.is_empty() {
         return Finding::problem(
             "groups",
@@ -268,7 +345,7 @@ fn rank(person: &Somebody, facts: &Facts) -> Vec<Finding> {
             format!("a higher role takes the place of {}", names(&mut lower.into_iter())),
             format!(
                 "if that is not meant, change the order: `{} mapping set {} --precedence A,B`",
-                facts.program, facts.workspace
+                facts.words.program, facts.workspace
             ),
         ));
     }
@@ -305,7 +382,7 @@ fn settled((seq, is_settled): (Seq, bool)) -> Finding {
 fn mapping(facts: &Facts) -> Finding {
     let Mapping { rules, default, role_attribute, .. } = &facts.mapping;
     if rules.is_empty() && default.is_empty() && role_attribute.is_none() {
-        let fix = format!("run `{} mapping set {} --group GROUP --role ROLE`", facts.program, facts.workspace);
+        let fix = format!("run `{} mapping set {} --group GROUP --role ROLE`", facts.words.program, facts.workspace);
         return Finding::problem("mapping", "no group is mapped to a role or a team", fix);
     }
     Finding::passed("mapping", format!("{} groups are mapped", rules.len()))
@@ -321,7 +398,7 @@ fn missing(facts: &Facts) -> Option<Finding> {
         format!(
             "the mapping names groups that are not there any more: {ids}; a new group of the same name gives nothing by itself"
         ),
-        format!("map the new group: `{} mapping set {} --group GROUP --role ROLE`", facts.program, facts.workspace),
+        format!("map the new group: `{} mapping set {} --group GROUP --role ROLE`", facts.words.program, facts.workspace),
     ))
 }
 
@@ -339,7 +416,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ops::log::tests::{entry, person};
+    use crate::ops::log::tests::{OKTA, count, entry, person};
 
     fn role(name: &str) -> AccessName {
         name.to_owned().try_into().unwrap()
@@ -353,14 +430,16 @@ mod tests {
     fn well() -> (Facts, GroupId) {
         let group = GroupId::new();
         let facts = Facts {
-            program: Program::Provisioner,
-            provider: "Okta",
+            words: OKTA,
             workspace: WorkspaceId::parse("acme").unwrap(),
             mapping: Mapping { rules: vec![rule(&group, "Admin")], ..Mapping::default() },
             missing: Vec::new(),
             guard: Guard { is_on: true, limits: Limits::default(), released_until: None, departed: 0, held: None },
             last_change: Some(entry("group.members", Outcome::Done, None)),
+            span: LogSpan::since(Timestamp(0)),
+            counts: vec![count("group.members", Outcome::Done)],
             faults: Vec::new(),
+            done: HashMap::new(),
             person: Some(Ok(Somebody {
                 user: person(true),
                 groups: vec![GroupRef { id: group.clone(), display_name: "Admins".to_owned() }],
@@ -414,9 +493,9 @@ mod tests {
         let refused = entry("group.members", Outcome::Refused, Some("changed the members of a group, which was refused: x"));
         let table: Vec<(Facts, Verdict, &str)> = vec![
             (
-                Facts { person: Some(Err("workspace acme has no user 'x'".to_owned())), ..well().0 },
+                Facts { person: Some(Err(Nobody { name: "x".to_owned(), message: "no user 'x'".to_owned() })), ..well().0 },
                 Verdict::Problem,
-                "accounts-not-created",
+                "no user 'x' -> run `provisioner log explain acme accounts-not-created --user \"x\"`",
             ),
             (with(|_, person| person.user = crate::ops::log::tests::person(false)), Verdict::Problem, "is deactivated"),
             (with(|_, person| person.groups.clear()), Verdict::Problem, "is in no group here"),
@@ -424,7 +503,7 @@ mod tests {
             (
                 with(|_, person| person.last_change = Some(refused.clone())),
                 Verdict::Problem,
-                "and is refused: the client changed",
+                "and is refused: Okta changed the members of a group, which was refused: x -> mend that",
             ),
             (with(|facts, _| facts.mapping.rules.clear()), Verdict::Problem, "no group is mapped"),
             (
@@ -495,5 +574,76 @@ mod tests {
         assert_eq!(remarks.len(), 1, "{remarks:?}");
         assert!(remarks[0].starts_with("refusals: of other people and groups 2 changes were not carried out"), "{remarks:?}");
         assert_eq!(told(&with(|facts, _| facts.faults.push(lookup)), Verdict::Warning), [""; 0], "a search changes nobody");
+    }
+
+    /// A change of a group's members that came so long after the other entries.
+    fn of_group(outcome: Outcome, people: &[&str], after: i64) -> Entry {
+        let mut entry = entry("group.members", outcome, Some("changed the members of a group, which was refused: x"));
+        entry.at = Timestamp(entry.at.0 + after);
+        entry.target = "group-1".to_owned();
+        entry.people = people.iter().map(|id| (*id).to_owned()).collect();
+        entry
+    }
+
+    #[test]
+    fn a_refused_change_is_a_problem_until_the_same_people_are_changed_with_success() {
+        let replaced = || {
+            let mut entry = of_group(Outcome::Done, &[], 1);
+            entry.detail.insert("members".to_owned(), json!({ "replace": 200 }));
+            entry
+        };
+        let table = [
+            (of_group(Outcome::Refused, &["zoe"], 0), of_group(Outcome::Done, &["bob", "zoe"], 1), Standing::Solved),
+            (of_group(Outcome::Held, &["zoe"], 0), of_group(Outcome::Unchanged, &["zoe"], 1), Standing::Solved),
+            (of_group(Outcome::Refused, &["zoe"], 0), replaced(), Standing::Solved),
+            (of_group(Outcome::Refused, &["zoe"], 0), of_group(Outcome::Done, &["bob"], 1), Standing::Open),
+            (of_group(Outcome::Refused, &["zoe"], 2), of_group(Outcome::Done, &["zoe"], 1), Standing::Open),
+            (of_group(Outcome::Refused, &[], 0), of_group(Outcome::Done, &["bob"], 1), Standing::Remark),
+        ];
+
+        for (fault, later, standing) in table {
+            let done = HashMap::from([("group-1".to_owned(), vec![later])]);
+            assert_eq!(Facts { done, ..well().0 }.standing(&fault), standing, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_stops_no_group_is_a_remark() {
+        let gone = Some("deleted a group, which was refused: there is no such group here: nothing has to be done, it is gone");
+        let search = entry("group.find", Outcome::Refused, Some("looked for groups, which was refused: x"));
+        let create = entry("group.create", Outcome::Refused, Some("sent a new group, which was refused: x"));
+        let later = LogCount { last_at: Timestamp(i64::MAX), ..count("group.create", Outcome::Done) };
+        let table = [
+            (entry("group.delete", Outcome::Refused, gone), Vec::new(), Standing::Remark),
+            (search.clone(), vec![count("group.members", Outcome::Done)], Standing::Remark),
+            (search, Vec::new(), Standing::Open),
+            (create.clone(), vec![count("group.create", Outcome::Done)], Standing::Open),
+            (create, vec![later], Standing::Remark),
+        ];
+
+        for (fault, counts, standing) in table {
+            assert_eq!(Facts { counts, ..well().0 }.standing(&fault), standing, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_held_is_approved_or_stopped_and_nothing_else() {
+        let held = entry("group.members", Outcome::Held, Some("changed x; if it is meant, run `scim guard WORKSPACE approve`"));
+        let failed =
+            entry("group.members", Outcome::Failed, Some("changed x: y; nothing has to be done, the client sends it again"));
+        let told_of = |last: Entry, verdict| told(&with(|_, person| person.last_change = Some(last)), verdict);
+
+        let problems = told_of(held, Verdict::Problem);
+        let remarks = told_of(failed, Verdict::Warning);
+
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].ends_with(
+                "and is held: it is part of a mass removal -> if it is meant, run `provisioner scim guard acme approve`; else stop \
+                 provisioning at the identity provider"
+            ),
+            "{problems:?}"
+        );
+        assert!(remarks.iter().any(|text| text.contains("and is failed: Okta changed x: y;")), "{remarks:?}");
     }
 }

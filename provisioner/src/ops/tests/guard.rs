@@ -8,7 +8,7 @@ use lockstep_shared::{
         audit::Actor,
         user::{Profile, User},
     },
-    store::{EditError, StoreError},
+    store::{EditError, Mailing, StoreError},
 };
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn deactivate(deployment: &Deployment, id: &UserId) -> bool {
     match store.update_user(&acme(), id, &provider, edit).await {
         Ok(_) => true,
         Err(EditError::Store(StoreError::Held(excess))) => {
-            assert!(store.note_held(&acme(), &provider, &excess).await.is_ok());
+            assert!(store.note_held(&acme(), &provider, &excess, Mailing::On).await.is_ok());
             false
         }
         Err(error) => panic!("{error:?}"),
@@ -42,7 +42,7 @@ async fn the_guard_is_on_and_says_what_passes() {
     let set = deployment.json("scim guard acme --max 7").await;
     let more = deployment.json("scim guard acme --percent 0").await;
 
-    let guard = |max: u32, percent: u8| json!({ "workspace": "acme", "on": true, "max": max, "percent": percent, "departed": 0, "approved_until": null, "held": null });
+    let guard = |max: u32, percent: u8| json!({ "workspace": "acme", "on": true, "max": max, "percent": percent, "departed": 0, "approved_until": null, "held": null, "mail": { "on": false, "recipients": 0, "newest": { "at": null, "notices": {} } } });
     assert_eq!((shown, set, more), (guard(500, 20), guard(7, 20), guard(7, 0)));
     let actions = deployment.trail().await;
     assert_eq!(actions.iter().filter(|record| record["action"] == "guard.set").count(), 2);

@@ -93,6 +93,34 @@ async fn a_rule_outlives_its_group_gives_nothing_to_the_next_of_that_name_and_ca
 }
 
 #[tokio::test]
+async fn a_file_keeps_the_rule_of_a_group_that_is_gone() {
+    let (deployment, staff, _) = company().await;
+    deployment.json("mapping set acme --group Staff --role User").await;
+    drop(deployment.store().delete_group(&acme(), &staff, &Actor::system()).await.unwrap());
+    let listed = deployment.json("mapping list acme").await;
+
+    let file = deployment.write_secret("listed.json", &listed.to_string());
+    let back = deployment.json(&format!("mapping set acme --file {file}")).await;
+
+    assert_eq!(back["mapping"], listed["mapping"]);
+}
+
+#[tokio::test]
+async fn to_remove_a_rule_that_is_not_there_is_warned_of() {
+    let (deployment, ..) = company().await;
+    deployment.json("mapping set acme --group Staff --role User").await;
+
+    let other = deployment.json("mapping set acme --remove-group Admins").await;
+    let right = deployment.json("mapping set acme --remove-group Staff").await;
+    let again = deployment.json("mapping set acme --remove-group Staff").await;
+
+    assert_eq!(other["warnings"], json!(["Admins gave nothing before: there was nothing to remove"]));
+    assert_eq!(other["groups"].as_array().unwrap().len(), 1);
+    assert_eq!((&right["warnings"], &right["groups"]), (&json!(null), &json!([])));
+    assert_eq!(again["warnings"], json!(["Staff gave nothing before: there was nothing to remove"]));
+}
+
+#[tokio::test]
 async fn a_whole_mapping_comes_from_a_file_as_it_was_listed_or_with_names() {
     let (deployment, staff, admins) = company().await;
     deployment.json("mapping set acme --group Staff --role User --precedence Admin,User").await;
@@ -110,6 +138,7 @@ async fn a_whole_mapping_comes_from_a_file_as_it_was_listed_or_with_names() {
         ("{", "mapping"),
         (r#"{"v":2}"#, "mapping"),
         (r#"{"rules":[{"group":"Nobody","roles":["A"]}]}"#, "group_not_found"),
+        (r#"{"rules":[{"group":"01900000-0000-7000-8000-000000000000","roles":["A"]}]}"#, "group_not_found"),
         (r#"{"rules":[{"group":"Staff"}]}"#, "mapping"),
         (&format!(r#"{{"rules":[{{"group":"Staff","roles":["A"]}},{{"group":"{staff}","roles":["B"]}}]}}"#), "mapping"),
     ] {

@@ -3,6 +3,7 @@
 use lockstep_shared::{
     model::{
         audit::Actor,
+        revocation::{RevocationKind, Scope},
         user::{LoginMethod, Origin, Profile},
     },
     store::NewUser,
@@ -132,7 +133,7 @@ async fn what_cannot_be_asked_is_refused_with_a_way_out() {
 
     for (line, code, word) in [
         (format!("schema add acme {FOLDERS} --attribute folders"), "schema_exists", "--replace"),
-        (format!("schema add acme {FOLDERS}:folders --attribute names"), "schema_invalid", "schema list"),
+        (format!("schema add acme {FOLDERS}:folders --attribute names"), "schema_invalid", "schema remove acme"),
         ("schema add acme acme-schema --attribute a".to_owned(), "schema_invalid", "RFC 7643"),
         ("schema add acme urn:x:y".to_owned(), "schema_invalid", "--free-form"),
         (format!("schema add acme --file {misspelt}"), "schema_file", "schema list"),
@@ -140,6 +141,8 @@ async fn what_cannot_be_asked_is_refused_with_a_way_out() {
         (format!("schema remove acme {FOLDERS}"), "schema_in_use", "--unset"),
         ("schema remove acme urn:x:y".to_owned(), "schema_not_found", "schema list"),
         ("attribute set acme active --allow yes".to_owned(), "rule_invalid", "--allow"),
+        ("attribute set acme id --required".to_owned(), "rule_invalid", "another attribute"),
+        ("attribute set acme externalId --default 1".to_owned(), "rule_invalid", "--default"),
         ("attribute set acme userType --allow A --default B".to_owned(), "rule_invalid", "--no-default"),
         ("scim show nowhere".to_owned(), "workspace_not_found", "workspace create"),
     ] {
@@ -179,4 +182,30 @@ async fn scim_show_tells_everything_in_one_place() {
     assert_eq!(shown["guard"]["on"], true);
     let text = deployment.run("scim show acme").await.stdout;
     assert!(text.contains(METADATA) && text.contains("mass-change guard"), "{text}");
+}
+
+#[tokio::test]
+async fn what_apps_see_by_another_schema_is_in_force_with_the_answer_and_a_rule_concerns_no_app() {
+    let deployment = Deployment::with_acme().await;
+    let gateway = Gateway::serving(&deployment).await;
+    let add = "schema add acme urn:x:acme:1.0 --attribute badge:integer";
+
+    gateway.apply_during(deployment.json(add)).await;
+    gateway.apply_during(deployment.json(add)).await;
+    deployment.json("schema add acme urn:x:acme:2.0 --attribute badge:integer --resource Group").await;
+    deployment.json("attribute set acme userType --required").await;
+    deployment.json("scim set acme --profile strict").await;
+    gateway.apply_during(deployment.json("schema remove acme urn:x:acme:1.0")).await;
+
+    let head = deployment.store().head().await.unwrap();
+    let rows = deployment.store().revocations_after(&head.generation, Seq(0)).await.unwrap().records;
+    let said: Vec<_> = rows.iter().map(|row| (row.kind, row.reason.as_str(), row.scopes.as_slice())).collect();
+    let of_all = [Scope::Workspace];
+    assert_eq!(
+        said,
+        [
+            (RevocationKind::Changed, "scim.schema_set", of_all.as_slice()),
+            (RevocationKind::Changed, "scim.schema_removed", of_all.as_slice())
+        ]
+    );
 }

@@ -1,7 +1,9 @@
 //! What the operators' commands make of a document.
 
+use lockstep_shared::{config::Program, id::WorkspaceId};
+
 use super::*;
-use crate::scim::schema::{Schema, SchemaError};
+use crate::scim::schema::{ENTERPRISE_USER, Schema, SchemaError};
 
 fn schema(value: Value) -> Schema {
     serde_json::from_value(value).unwrap()
@@ -60,6 +62,84 @@ fn a_rule_is_changed_in_part_and_goes_when_it_asks_for_nothing() {
     let narrow = RuleChange { allowed: Some(vec!["Premium".into()]), ..RuleChange::default() };
     let refused = second.document.with_rule(ResourceKind::User, "userType", &narrow).unwrap_err();
     assert!(refused.to_string().contains("default"), "{refused}");
+}
+
+#[test]
+fn nobody_gets_by_default_what_people_are_known_by() {
+    let default = || RuleChange { default: Some(Some("1".to_owned())), ..RuleChange::default() };
+    let allowed = || RuleChange { allowed: Some(vec!["1".to_owned()]), ..RuleChange::default() };
+    let ruled = |kind, path, change: &RuleChange| PolicyDocument::default().with_rule(kind, path, change);
+    let (user, group) = (ResourceKind::User, ResourceKind::Group);
+    let identifiers = [
+        (user, "userName"),
+        (user, "USERNAME"),
+        (user, "externalId"),
+        (user, "emails"),
+        (user, "emails.value"),
+        (user, "urn:ietf:params:scim:schemas:core:2.0:User:emails"),
+        (group, "externalId"),
+        (group, "displayName"),
+    ];
+    for (kind, path) in identifiers {
+        assert!(ruled(kind, path, &required()).is_ok(), "{path}");
+        let refused = ruled(kind, path, &default()).unwrap_err();
+        assert!(matches!(refused, EditRefusal::Policy(PolicyError::Rule(RuleError::Identifies(_)))), "{path}: {refused}");
+        assert_eq!(ruled(kind, path, &allowed()).is_ok(), path == "displayName", "{path}");
+    }
+    for (kind, path) in [(group, "members"), (group, "members.type"), (user, "schemas"), (group, "schemas")] {
+        let refused = ruled(kind, path, &required()).unwrap_err();
+        assert!(matches!(refused, EditRefusal::Policy(PolicyError::Rule(RuleError::NotSeen(_)))), "{path}: {refused}");
+    }
+    for path in ["emails.primary", "phoneNumbers.primary"] {
+        assert_eq!(ruled(user, path, &default()).unwrap_err().code(), "rule_invalid", "{path}");
+    }
+    for path in ["roles", "displayName", "userType", "name.givenName", "emails.type", "preferredLanguage"] {
+        assert!(ruled(user, path, &default()).is_ok() && ruled(user, path, &allowed()).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_default_of_an_older_release_for_what_people_are_known_by_gives_nobody_anything_and_can_be_unset() {
+    let rules =
+        json!({ "attributes": [{ "path": "externalId", "default": "1" }, { "path": "emails", "default": "x@acme.example" }] });
+    let policy = with_rules(&rules);
+
+    let user = create(&policy, json!({ "userName": "jo" })).unwrap();
+
+    assert_eq!((user.external_id, user.document.get("emails")), (None, None));
+    let off = RuleChange { required: Some(false), allowed: Some(Vec::new()), default: Some(None) };
+    assert!(policy.document().clone().with_rule(ResourceKind::User, "externalId", &off).is_ok());
+}
+
+#[test]
+fn who_names_what_lockstep_writes_is_not_told_to_leave_out_what_they_did_not_say() {
+    for path in ["id", "meta.version", "groups", "password", "schemas"] {
+        let refused = ruled(path, &required()).unwrap_err();
+
+        let fix = refused.fix(Program::Provisioner, &WorkspaceId::parse("acme").unwrap());
+        assert!(!fix.contains("--allow") && fix.contains("another attribute"), "{path}: {fix}");
+    }
+}
+
+#[test]
+fn a_schema_that_is_an_attribute_already_names_the_one_that_is_in_its_way() {
+    let users = [ResourceKind::User];
+    let outer = schema(json!({ "id": "urn:x:custom", "attributes": [{ "name": "folders" }] }));
+    let inner = schema(json!({ "id": "urn:x:custom:folders", "attributes": [{ "name": "names", "multiValued": true }] }));
+    let document = PolicyDocument::default().with_schema(&users, &outer, false).unwrap().document;
+
+    let refused = document.with_schema(&users, &inner, false).unwrap_err();
+
+    assert_eq!(
+        refused.to_string(),
+        "urn:x:custom:folders is the attribute folders of urn:x:custom: no path could tell them apart"
+    );
+    let fix = refused.fix(Program::Provisioner, &WorkspaceId::parse("acme").unwrap());
+    assert!(fix.contains("schema remove acme urn:x:custom`"), "{fix}");
+    let department = schema(json!({ "id": format!("{ENTERPRISE_USER}:department"), "attributes": [{ "name": "a" }] }));
+    let refused = PolicyDocument::default().with_schema(&users, &department, false).unwrap_err();
+    assert!(refused.to_string().contains("is the attribute department of"), "{refused}");
+    assert_eq!(refused.fix(Program::Provisioner, &WorkspaceId::parse("acme").unwrap()), "choose another URN");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Names in the tree are canonical and literals have the attribute's type, so that the store can translate parts of it
 //! into SQL without looking anything up; [`Filter::matches`] is what every translation must agree with.
 
+mod entries;
 mod evaluate;
 mod lexer;
 mod literal;
@@ -11,6 +12,7 @@ mod print;
 #[cfg(test)]
 mod tests;
 
+pub use entries::Questions;
 pub(super) use evaluate::compare_numbers;
 pub(super) use literal::{boolean, instant};
 pub use print::Shape;

@@ -196,7 +196,10 @@ impl<'a> Reading<'a, '_> {
             return Ok(());
         }
         // `name.givenName` as a member's name is `{"name": {"givenName": …}}`.
-        let value = sub.map_or_else(|| value.clone(), |sub| Value::Object(Map::from_iter([(sub.name.clone(), value.clone())])));
+        let value = match sub {
+            Some(sub) => Value::Object(Map::from_iter([(sub.name.clone(), value)])),
+            None => value,
+        };
         let Some(value) = self.reader.attribute(name, definition, value)? else { return Ok(()) };
         edit_home(&mut self.document, urn, |home| match (home.get_mut(name), value) {
             (Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::schema::Mutability;
 use super::stored::Stored;
-use super::text::{name_fault, normal_key};
+use super::text::{name_fault, normal_key, unseen_fault};
 use super::{Document, Profile, ResourceSchema, ScimError};
 use rules::Change;
 
@@ -116,6 +116,7 @@ pub(super) fn finish_user(
     if user_name.trim() != user_name {
         return Err(ScimError::InvalidValue("userName begins or ends with a space".into()));
     }
+    nothing_unseen(before, "userName", &user_name)?;
     let external_id = optional_name(&document, "externalId")?;
     for email in document.get("emails").and_then(Value::as_array).into_iter().flatten() {
         if let Some(fault) = email.get("value").and_then(Value::as_str).and_then(name_fault) {
@@ -153,6 +154,7 @@ pub(super) fn finish_group(
     context.rules.enforce(&Change { before, after: &document }, context.schema, &mut notes)?;
 
     let display_name = required_name(&document, "displayName")?;
+    nothing_unseen(before, "displayName", &display_name)?;
     let external_id = optional_name(&document, "externalId")?;
     keep_unseen(stored, &mut document);
     room::check(&document, stored)?;
@@ -171,6 +173,15 @@ fn truth(document: &Document, name: &str) -> Option<bool> {
 
 fn required_name(document: &Document, name: &str) -> Result<String, ScimError> {
     optional_name(document, name)?.ok_or_else(|| ScimError::InvalidValue(format!("{name} is required")))
+}
+
+/// A name that is stored already stays, whatever is in it.
+fn nothing_unseen(before: Option<&Document>, name: &str, value: &str) -> Result<(), ScimError> {
+    let is_stored = before.and_then(|before| before.get(name)).is_some_and(|stored| stored == value);
+    match unseen_fault(value).filter(|_| !is_stored) {
+        Some(fault) => Err(ScimError::InvalidValue(format!("{name} {fault}"))),
+        None => Ok(()),
+    }
 }
 
 fn optional_name(document: &Document, name: &str) -> Result<Option<String>, ScimError> {

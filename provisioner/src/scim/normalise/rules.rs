@@ -11,7 +11,7 @@ use super::notes::{NoteKind, Notes};
 use super::value::is_primary;
 use crate::scim::schema::{Attribute, AttributeType, ENTERPRISE_USER, Found, Schema};
 use crate::scim::text::{for_log, same_folded};
-use crate::scim::{Document, Profile, ResourceSchema, ScimError};
+use crate::scim::{Document, Profile, ResourceKind, ResourceSchema, ScimError};
 
 /// The rules of one workspace for one resource type.
 ///
@@ -55,6 +55,12 @@ pub enum RuleError {
     /// Lockstep writes the attribute itself.
     #[error("{0} is not the provider's to write")]
     NotWritten(String),
+    /// The attribute is not kept where rules look.
+    #[error("no rule can be on {0}: it is not kept with the other attributes")]
+    NotSeen(String),
+    /// People or groups are told apart by the attribute.
+    #[error("people and groups are known by {0}: nobody can have it by default, nor from a list")]
+    Identifies(String),
 }
 
 /// What a resource lacks of what is asked.
@@ -104,6 +110,7 @@ impl AttributeRules {
     pub(super) fn fill(&self, document: &mut Document, schema: &ResourceSchema) {
         for rule in &self.attributes {
             if let (Some(default), Some(place)) = (&rule.default, Place::of(&rule.path, schema))
+                && !identifies(&rule.path, schema.kind())
                 && place.values(document).is_empty()
             {
                 place.put(document, default);
@@ -145,6 +152,24 @@ impl AttributeRules {
 }
 
 impl AttributeRule {
+    /// Whether an operator may set this rule. It is not asked of rules that are stored: whoever set such a one in an older release
+    /// keeps their provisioning, without the default.
+    pub(crate) fn may_be_set(&self, resource: ResourceKind) -> Result<(), RuleError> {
+        let is_idle = self.is_idle();
+        match (resource, self.path.as_str()) {
+            // The members are kept beside the group, and `schemas` follow from what a resource has.
+            (ResourceKind::Group, path) if !is_idle && path.split('.').next() == Some("members") => {
+                Err(RuleError::NotSeen(self.path.clone()))
+            }
+            (_, "schemas") if !is_idle => Err(RuleError::NotSeen(self.path.clone())),
+            (_, path) if self.default.is_some() && identifies(path, resource) => Err(RuleError::Identifies(self.path.clone())),
+            // Which groups a provider may push is a question that has an answer; which people, one by one, is not.
+            (ResourceKind::Group, "displayName") => Ok(()),
+            (_, path) if !self.allowed.is_empty() && identifies(path, resource) => Err(RuleError::Identifies(self.path.clone())),
+            (ResourceKind::User | ResourceKind::Group, _) => Ok(()),
+        }
+    }
+
     /// Tells whether it asks for anything.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -166,6 +191,20 @@ impl AttributeRule {
         let allowed = self.allowed.join(", ");
         Some(format!("{path} is {:?}; allowed here are {allowed}: change the mapping at your identity provider", for_log(&sent)))
     }
+}
+
+/// Whether people, or groups, are recognised by the attribute: two who had it by default would be taken for one.
+fn identifies(path: &str, resource: ResourceKind) -> bool {
+    let known_by: &[&str] = match resource {
+        ResourceKind::User => &["userName", "externalId", "emails"],
+        ResourceKind::Group => &["displayName", "externalId"],
+    };
+    known_by.iter().any(|name| within(path, name))
+}
+
+/// Whether a path is the attribute, or its `value`, which the attribute stands for.
+fn within(path: &str, name: &str) -> bool {
+    path == name || path.strip_prefix(name) == Some(".value")
 }
 
 fn missing(path: &str) -> String {

@@ -223,6 +223,8 @@ fn a_wrong_type_is_refused_by_name() {
         (json!({"userName": ""}), "userName is required"),
         (json!({"userName": " jo"}), "userName begins or ends with a space"),
         (json!({"userName": "a\nb"}), "userName contains a control character"),
+        (json!({"userName": "a\u{200b}b"}), "userName contains a character that cannot be seen"),
+        (json!({"userName": "\u{202e}abc"}), "userName contains a character that cannot be seen"),
         (json!({"userName": "n".repeat(600)}), "userName is longer than 512 characters"),
         (json!({"userName": "x", "externalId": "e".repeat(600)}), "externalId is longer than 512 characters"),
         (json!({"userName": "x", "emails": [{"value": "e".repeat(600)}]}), "emails.value is longer than 512 characters"),
@@ -239,6 +241,24 @@ fn a_wrong_type_is_refused_by_name() {
     assert!(matches!(post(names(501)), Err(ScimError::TooLarge(_))));
     assert!(matches!(post(json!({"userName": "a", METADATA: names(501)})), Err(ScimError::TooLarge(_))));
     assert!(matches!(post(json!({"userName": "a", "emails": vec![json!({"value": "x"}); 501]})), Err(ScimError::TooLarge(_))));
+}
+
+#[test]
+fn s21_a_name_that_is_stored_stays_whatever_is_in_it_and_no_new_one_has_what_cannot_be_seen() {
+    let world = World::new(Profile::Lenient);
+    let (users, groups) = (world.context(ResourceKind::User), world.context(ResourceKind::Group));
+    let stored = document(json!({"userName": "a\u{200b}b", "active": true, "displayName": "a\u{200b}b"}));
+    let current = || Some(Current { id: "u1", document: &stored });
+
+    let out = user(json!({"userName": "a\u{200b}b", "active": false}), &users, current()).unwrap();
+    assert!(!out.active, "nobody is kept in by their name");
+    assert!(user(json!({"userName": "c\u{200b}b"}), &users, current()).is_err());
+    assert!(group(json!({"displayName": "a\u{200b}b"}), &groups, current()).is_ok());
+    for current in [current(), None] {
+        let refused = group(json!({"displayName": "Admins\u{202e}"}), &groups, current);
+        assert_eq!(refused, Err(ScimError::InvalidValue("displayName contains a character that cannot be seen".into())));
+    }
+    assert!(group(json!({"displayName": "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} Family"}), &groups, None).is_ok());
 }
 
 #[test]

@@ -24,6 +24,13 @@ impl Editor<'_, '_> {
     pub(super) fn apply(mut self, step: Step<'_>) -> Result<(), ScimError> {
         let target = match step.path {
             Path::Schema(schema) => {
+                let home = self.document.get(&schema.id).and_then(Value::as_object);
+                let kept = schema.attributes.iter().find(|attribute| {
+                    attribute.mutability == Mutability::Immutable && home.is_some_and(|home| home.contains_key(&attribute.name))
+                });
+                if let Some(kept) = kept {
+                    return Err(set_once(&kept.name));
+                }
                 self.document.shift_remove(&schema.id);
                 return Ok(());
             }
@@ -41,6 +48,7 @@ impl Editor<'_, '_> {
         let urn = target.extension.map(|schema| schema.id.as_str());
         let target = self.as_kept(target);
         let before = edit_home(self.document, urn, |home| home.get_mut(&target.name).map(Value::take));
+        let was_there = before.is_some();
         let entries = before.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         self.budget.spend(entries * target.filter.as_ref().map_or(1, Filter::comparisons))?;
         let after = match (&target.filter, target.sub) {
@@ -48,6 +56,10 @@ impl Editor<'_, '_> {
             (None, Some(sub)) => self.part(step.op, &target, sub, before, value)?,
             (None, None) => self.whole(step.op, &target, before, value)?,
         };
+        // A PUT that leaves it out says nothing of it; this step says that it is to go.
+        if was_there && after.is_none() && target.definition.mutability == Mutability::Immutable {
+            return Err(set_once(&target.name));
+        }
         // What an extension requires is a rule, which a person who leaves need not follow.
         if after.is_none() && target.definition.required && target.extension.is_none() {
             return Err(match step.op {
@@ -265,6 +277,10 @@ impl Editor<'_, '_> {
         }
         self.reader.attribute(&format!("{}.{}", target.name, sub.name), sub, value)
     }
+}
+
+fn set_once(name: &str) -> ScimError {
+    ScimError::Mutability(format!("{name} is set once and cannot be removed"))
 }
 
 /// Whether an object is merged into a value that is there. One that has a `value` (a manager) is replaced: what else is

@@ -420,5 +420,17 @@ fn an_immutable_attribute_is_added_once() {
 
     assert!(lenient(json!([{"op": "add", "path": "badge", "value": 7}])).is_ok());
     assert!(!patch(json!({"op": "replace", "path": "badge", "value": 7})).unwrap().changed);
-    assert!(matches!(patch(json!({"op": "replace", "path": "badge", "value": 8})), Err(ScimError::Mutability(_))));
+    let badge = format!("{FOLDERS}:badge");
+    for refused in [
+        json!({"op": "replace", "path": badge, "value": 8}),
+        json!({"op": "remove", "path": badge}),
+        json!({"op": "replace", "path": badge, "value": null}),
+        json!({"op": "remove", "path": FOLDERS}),
+    ] {
+        for profile in [Profile::Lenient, Profile::Strict] {
+            let outcome = patch_as(profile, &before, &json!([refused.clone()]));
+            assert!(matches!(outcome, Err(ScimError::Mutability(_))), "{profile:?} {refused}: {outcome:?}");
+        }
+    }
+    assert!(lenient(json!([{"op": "remove", "path": "badge"}])).is_ok(), "there is nothing to lose");
 }

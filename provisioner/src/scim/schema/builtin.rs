@@ -8,7 +8,7 @@ const RESERVED: [&str; 3] =
     ["urn:ietf:params:scim:schemas:core:2.0:", "urn:ietf:params:scim:api:", "urn:ietf:params:scim:event:"];
 
 /// Whether the URN belongs to SCIM itself.
-pub(super) fn is_reserved(urn: &str) -> bool {
+pub(crate) fn is_of_scim(urn: &str) -> bool {
     let begins = |prefix: &str| urn.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
     urn.eq_ignore_ascii_case(ENTERPRISE_USER) || RESERVED.into_iter().any(begins)
 }

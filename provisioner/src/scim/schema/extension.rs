@@ -1,6 +1,6 @@
 //! What a workspace's own extension must be like before it joins the schemas.
 
-use super::{Attribute, Mutability, ResourceSchema, Returned, Schema, Uniqueness, builtin};
+use super::{Attribute, Found, Mutability, ResourceSchema, Returned, Schema, Uniqueness, builtin};
 use crate::scim::Profile;
 
 const MAX_ATTRIBUTES: usize = 100;
@@ -13,9 +13,19 @@ pub enum SchemaError {
     /// The id is no URN.
     #[error("{0:?} is not a URN: it begins with urn: and has letters, digits and -._: and no more than 256 characters")]
     Urn(String),
-    /// The id is in use, by a schema or by an attribute of one.
+    /// The id is in use by a schema.
     #[error("{0} is already defined")]
     Taken(String),
+    /// The id is in use by an attribute of a schema.
+    #[error("{urn} is the attribute {attribute} of {schema}: no path could tell them apart")]
+    IsAttribute {
+        /// What was to be the schema's id.
+        urn: String,
+        /// The attribute.
+        attribute: String,
+        /// The schema that has it.
+        schema: String,
+    },
     /// The id and an attribute of it would together read like another schema.
     #[error("{0} would be an attribute of this schema as well: no path could tell them apart")]
     Shadows(String),
@@ -45,8 +55,16 @@ pub(super) fn checked(schema: Schema, resource: &ResourceSchema) -> Result<Schem
     if !is_urn(&schema.id) {
         return Err(SchemaError::Urn(schema.id));
     }
-    if builtin::is_reserved(&schema.id) || resource.find(&schema.id, Profile::Strict).is_some() {
+    if builtin::is_of_scim(&schema.id) {
         return Err(SchemaError::Taken(schema.id));
+    }
+    match resource.find(&schema.id, Profile::Strict) {
+        Some(Found::Schema(_)) => return Err(SchemaError::Taken(schema.id)),
+        Some(Found::Attribute { extension, name, .. }) => {
+            let (attribute, owner) = (name.to_owned(), extension.unwrap_or(&resource.core).id.clone());
+            return Err(SchemaError::IsAttribute { urn: schema.id, attribute, schema: owner });
+        }
+        None => {}
     }
     if let Some(other) = resource.extensions.iter().find(|other| schema.reads_as_attribute(&other.id)) {
         return Err(SchemaError::Shadows(other.id.clone()));

@@ -308,7 +308,7 @@ mod tests {
             (r#"{"id":"urn:ietf:params:scim:schemas:core:2.0:User:name","attributes":[{"name":"a"}]}"#, "already defined"),
             (
                 r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager","attributes":[{"name":"a"}]}"#,
-                "already defined",
+                "is the attribute manager of",
             ),
             (r#"{"id":"urn:ietf:params:scim:schemas:extension:enterprise:2.0","freeForm":true}"#, "tell them apart"),
             (
@@ -333,7 +333,8 @@ mod tests {
             set.with_extension(ResourceKind::User, second.clone())
         };
 
-        assert_eq!(add(&outer, &inner), Err(SchemaError::Taken(inner.id.clone())));
+        let (urn, attribute, schema) = (inner.id.clone(), "folders".to_owned(), FOLDERS.to_owned());
+        assert_eq!(add(&outer, &inner), Err(SchemaError::IsAttribute { urn, attribute, schema }));
         assert_eq!(add(&inner, &outer), Err(SchemaError::Shadows(inner.id.clone())));
         assert!(add(&outer, &beside).is_ok());
     }

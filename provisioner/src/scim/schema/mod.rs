@@ -9,6 +9,7 @@ mod extension;
 mod lookup;
 mod nearest;
 
+pub(crate) use builtin::is_of_scim;
 pub use extension::SchemaError;
 pub use lookup::Found;
 

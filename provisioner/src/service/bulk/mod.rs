@@ -22,6 +22,7 @@ use super::{
     operation::Operation,
     request::{Preconditions, Query},
     target::Target,
+    uri,
 };
 use crate::scim::{
     ScimError,
@@ -52,7 +53,7 @@ impl ScimService {
         let operations = Operations { service, caller: caller.clone(), request_id };
         let whole = operations.answer(request, begun).instrument(tracing::Span::current());
         let answer = self.tasks.spawn(whole).await;
-        answer.map(Answer::Document).map_err(|panic| Failure::Defect(panic.into()))
+        answer.map_err(|panic| Failure::Defect(panic.into()))
     }
 }
 
@@ -64,7 +65,7 @@ struct Operations {
 }
 
 impl Operations {
-    async fn answer(self, request: BulkRequest, begun: Instant) -> Value {
+    async fn answer(self, request: BulkRequest, begun: Instant) -> Answer {
         let mut deeds = Run::new(&self, begun + DONE_WITHIN).carry_out(&request).await;
         self.record_unheard(&request, &deeds).await;
         let mut whole = self.service.barrier.take_put_off();
@@ -86,7 +87,12 @@ impl Operations {
         let tell = |deed: Deed| if is_settled || !deed.waits { deed.outcome } else { deed.outcome.into_failure(LATE) };
         let told = request.operations.iter().zip(deeds);
         let outcomes: Vec<_> = told.map(|(operation, deed)| Some(self.located(operation, tell(deed?)))).collect();
-        response(&request.operations, &outcomes)
+        // An operation has no headers, and a client that reads them alone would take the next sync for soon enough.
+        let waits = outcomes.iter().flatten().filter_map(|outcome| match outcome {
+            Outcome::Failed { error, .. } => error.retry_after(),
+            Outcome::Done { .. } => None,
+        });
+        Answer::Bulk { body: response(&request.operations, &outcomes), retry_after: waits.max() }
     }
 
     /// Records the operations that never came to be carried out.
@@ -122,8 +128,8 @@ impl Operations {
     }
 
     async fn perform(&self, call: Call, id: Option<String>) -> Result<Outcome, ScimError> {
-        let path = self.path(&call.path);
-        let named = Target::parse(path, self.caller.policy.profile());
+        let path: Option<Vec<String>> = uri::segments(self.path(&call.path)).collect();
+        let named = path.as_deref().and_then(|path| Target::parse(path, self.caller.policy.profile()));
         let target = match within_bulk(named, &call.method) {
             Ok(target) => target,
             Err(error) => {

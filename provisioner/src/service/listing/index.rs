@@ -4,14 +4,16 @@
 
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{
-    scim::list::{ListResponse, Paging},
+    scim::{
+        list::{ListResponse, Paging},
+        write::Shown,
+    },
     service::failure::Failure,
 };
-use serde_json::Value;
 
 impl Listing<'_> {
     /// The page, and how many there are in all.
-    pub(in crate::service) async fn by_index(&self, paging: Paging) -> Result<ListResponse, Failure> {
+    pub(in crate::service) async fn by_index(&self, paging: Paging) -> Result<ListResponse<Shown>, Failure> {
         if let Some(sort) = &self.sort {
             return self.sorted_page(sort, paging).await;
         }
@@ -29,7 +31,7 @@ impl Listing<'_> {
 }
 
 impl<S: Source> Part<S> {
-    async fn page(&self, paging: Paging) -> Result<(u64, Vec<Value>), Failure> {
+    async fn page(&self, paging: Paging) -> Result<(u64, Vec<Shown>), Failure> {
         let (total, records) = match (&self.filter, paging.count) {
             (None, 0) => (self.source.count().await?, Vec::new()),
             (None, count) => (self.source.count().await?, self.source.page(paging.offset(), count).await?),

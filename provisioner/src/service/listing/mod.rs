@@ -13,10 +13,11 @@ use serde_json::Value;
 use super::{failure::Failure, groups::Groups, request::Query, users::Users};
 use crate::scim::{
     Document, Filter, Profile, ResourceKind, ResourceSchema, SchemaSet, ScimError,
-    filter::{AttributeRef, Literal},
+    filter::{AttributeRef, Literal, Questions},
     list::PageSizes,
     project::Projection,
     sort::Sort,
+    write::Shown,
 };
 
 /// The page sizes that we announce.
@@ -59,8 +60,30 @@ pub(super) trait Source: Sync {
     fn named(&self, ids: &[Self::Id]) -> impl Future<Output = Result<Vec<Self::Record>, StoreError>> + Send;
     /// How many there are.
     fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
-    /// The whole resources, one for each record, with their rows or without.
-    fn assemble(&self, records: &[Self::Record], with_rows: bool) -> impl Future<Output = Result<Vec<Document>, Failure>> + Send;
+    /// The whole resources, one for each record; of the rows, what is looked at suffices.
+    fn judged(&self, records: &[Self::Record], looks: &Looks) -> impl Future<Output = Result<Vec<Document>, Failure>> + Send;
+    /// The resources as they are answered, one for each record.
+    fn shown(
+        &self,
+        records: &[Self::Record],
+        projection: &Projection,
+    ) -> impl Future<Output = Result<Vec<Shown>, Failure>> + Send;
+}
+
+/// What a filter and an order look at of the rows of a record.
+#[derive(Debug)]
+pub(super) struct Looks {
+    /// What the filter asks of them.
+    pub(super) questions: Option<Questions>,
+    /// Whether the order goes by the first.
+    pub(super) at_first: bool,
+}
+
+impl Looks {
+    /// Whether they look at rows at all.
+    pub(super) fn at_rows(&self) -> bool {
+        self.questions.is_some() || self.at_first
+    }
 }
 
 /// A list request, read: of users, of groups, or of both, and then of users before groups.
@@ -109,20 +132,19 @@ struct Part<S> {
     source: S,
     filter: Option<Filter>,
     projection: Projection,
-    /// Whether the filter or the order needs the rows.
-    judges_rows: bool,
-    /// Whether the answer has them.
-    shows_rows: bool,
+    /// What the filter and the order need of the rows.
+    looks: Looks,
 }
 
 impl<S: Source> Part<S> {
     fn new(source: S, query: &Query, filter: Option<&Filter>, sort: Option<&Sort>) -> Self {
         let schema = source.schema();
         let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
-        let judges_rows = filter.is_some_and(|filter| mentions(filter, S::ROWS))
-            || sort.is_some_and(|sort| sort.by.extension.is_none() && sort.by.name == S::ROWS);
-        let shows_rows = projection.wants(S::ROWS, schema);
-        Self { filter: filter.cloned(), projection, judges_rows, shows_rows, source }
+        let looks = Looks {
+            questions: filter.and_then(|filter| filter.questions(S::ROWS)),
+            at_first: sort.is_some_and(|sort| sort.by.extension.is_none() && sort.by.name == S::ROWS),
+        };
+        Self { filter: filter.cloned(), projection, looks, source }
     }
 
     /// Those of the records that satisfy the filter.
@@ -135,16 +157,14 @@ impl<S: Source> Part<S> {
 
     /// The same with the whole resource of each. Rows that only the answer needs are not read for it.
     async fn judged(&self, records: Vec<S::Record>) -> Result<Vec<(S::Record, Value)>, Failure> {
-        let resources = self.source.assemble(&records, self.judges_rows).await?;
+        let resources = self.source.judged(&records, &self.looks).await?;
         let whole = records.into_iter().zip(resources.into_iter().map(Value::Object));
         Ok(whole.filter(|(_, resource)| self.filter.as_ref().is_none_or(|filter| filter.matches(resource))).collect())
     }
 
     /// These records as they are answered.
-    async fn shown(&self, records: &[S::Record]) -> Result<Vec<Value>, Failure> {
-        let resources = self.source.assemble(records, self.shows_rows).await?;
-        let schema = self.source.schema();
-        Ok(resources.into_iter().map(|resource| Value::Object(self.projection.apply(resource, schema))).collect())
+    async fn shown(&self, records: &[S::Record]) -> Result<Vec<Shown>, Failure> {
+        self.source.shown(records, &self.projection).await
     }
 
     /// An indexed value that every resource which satisfies the filter must have.
@@ -197,16 +217,5 @@ fn by_text<S: Source>(attribute: &AttributeRef, literal: &Literal) -> Option<S::
     match literal {
         Literal::Text(text) if attribute.extension.is_none() => S::index(attribute, text),
         Literal::Text(_) | Literal::Boolean(_) | Literal::Number(_) | Literal::Instant(_) => None,
-    }
-}
-
-/// Whether a filter looks at a core attribute.
-fn mentions(filter: &Filter, name: &str) -> bool {
-    let is_it = |attribute: &AttributeRef| attribute.extension.is_none() && attribute.name == name;
-    match filter {
-        Filter::And(parts) | Filter::Or(parts) => parts.iter().any(|part| mentions(part, name)),
-        Filter::Not(part) => mentions(part, name),
-        Filter::Present(attribute) | Filter::Compare { attribute, .. } => is_it(attribute),
-        Filter::Element { list, .. } => is_it(list),
     }
 }

@@ -3,8 +3,6 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use serde_json::Value;
-
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{
     scim::{
@@ -12,6 +10,7 @@ use crate::{
         cursor::Place,
         list::{ListResponse, Paging},
         sort::{Sort, SortKey},
+        write::Shown,
     },
     service::failure::Failure,
 };
@@ -76,7 +75,7 @@ impl Top<'_> {
 
 impl Listing<'_> {
     /// A page by index.
-    pub(super) async fn sorted_page(&self, sort: &Sort, paging: Paging) -> Result<ListResponse, Failure> {
+    pub(super) async fn sorted_page(&self, sort: &Sort, paging: Paging) -> Result<ListResponse<Shown>, Failure> {
         let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
         let count = usize::try_from(paging.count).unwrap_or(usize::MAX);
         let top = self.top(sort, None, offset.saturating_add(count)).await?;
@@ -90,7 +89,7 @@ impl Listing<'_> {
         sort: &Sort,
         from: Option<Place>,
         count: u32,
-    ) -> Result<(Vec<Value>, Option<Place>), Failure> {
+    ) -> Result<(Vec<Shown>, Option<Place>), Failure> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         // One more than the page has room for: so there is a next one.
         let mut page = self.top(sort, from, count.saturating_add(1)).await?.kept;
@@ -114,7 +113,7 @@ impl Listing<'_> {
     }
 
     /// The resources of a page. One that was deleted since it was looked at is not among them.
-    async fn show(&self, page: Vec<Entry>) -> Result<Vec<Value>, Failure> {
+    async fn show(&self, page: Vec<Entry>) -> Result<Vec<Shown>, Failure> {
         let of = |kind| page.iter().filter(move |entry| entry.kind == kind).map(|entry| entry.id.as_str());
         let mut users = match &self.users {
             Some(part) => part.named(of(ResourceKind::User)).await?,
@@ -145,7 +144,7 @@ impl<S: Source> Part<S> {
     }
 
     /// The resources with these ids, as they are answered.
-    async fn named(&self, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Value>, Failure> {
+    async fn named(&self, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Shown>, Failure> {
         let ids: Vec<S::Id> = ids.filter_map(|id| id.parse().ok()).collect();
         let records = self.source.named(&ids).await?;
         let names: Vec<String> = records.iter().map(|record| S::id(record).to_string()).collect();

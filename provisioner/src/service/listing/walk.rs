@@ -1,11 +1,9 @@
 //! Pages by cursor (RFC 9865). A walk goes on behind the last resource that was looked at, in the order of ids, so whoever is
 //! deleted or made meanwhile neither hides anybody else nor shows them twice; who is made later comes at the end.
 
-use serde_json::Value;
-
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{
-    scim::{ResourceKind, ScimError, cursor::Place},
+    scim::{ResourceKind, ScimError, cursor::Place, write::Shown},
     service::failure::Failure,
 };
 
@@ -25,7 +23,7 @@ impl Listing<'_> {
         &self,
         from: Option<Place>,
         count: u32,
-    ) -> Result<(Vec<Value>, Option<Place>), Failure> {
+    ) -> Result<(Vec<Shown>, Option<Place>), Failure> {
         if let Some(sort) = &self.sort {
             return self.sorted_behind(sort, from, count).await;
         }
@@ -69,7 +67,7 @@ struct Left {
 }
 
 impl<S: Source> Part<S> {
-    async fn walk(&self, from: Option<&Place>, left: &mut Left) -> Result<(Vec<Value>, Option<Place>), Failure> {
+    async fn walk(&self, from: Option<&Place>, left: &mut Left) -> Result<(Vec<Shown>, Option<Place>), Failure> {
         let after = from.and_then(|from| from.after.as_deref());
         let after: Option<S::Id> = after.map(str::parse).transpose().map_err(|_| ScimError::InvalidCursor)?;
         let (records, next) = self.look(after, left).await?;

@@ -4,6 +4,7 @@ mod assertions;
 mod basic;
 mod clients;
 mod issuer;
+mod told;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use lockstep_tests::{

@@ -1,0 +1,205 @@
+//! Why one person has no account: whether they are here, were refused, were deleted, or were never sent.
+
+use std::collections::HashMap;
+
+use lockstep_shared::{
+    check::Finding,
+    clock::Timestamp,
+    id::{UserId, WorkspaceId},
+    model::{
+        provisioning::Entry,
+        user::{Origin, User},
+    },
+    store::{LogSpan, Store},
+};
+use serde_json::Value;
+
+use super::{
+    Context, OpsError,
+    lines::Words,
+    not_created,
+    refusals::{Standing, each_once, is_harmless},
+};
+use crate::{
+    journal::{NAME_DIGEST, Names},
+    ops::user,
+};
+
+/// How many attempts to create the person are looked at.
+const ATTEMPTS: u32 = 1_000;
+
+/// Whom the question is about.
+#[derive(Debug)]
+pub(super) struct Person {
+    pub(super) is: Is,
+    /// The attempts to create somebody of that name that were not carried out, newest first.
+    pub(super) attempts: Vec<Entry>,
+}
+
+/// Where the person is.
+#[derive(Debug)]
+pub(super) enum Is {
+    /// Here.
+    Here(Box<User>),
+    /// Deleted, under this id, at that moment.
+    Deleted(String, Timestamp),
+    /// Nobody has this name.
+    Unknown,
+}
+
+pub(super) async fn look_up(context: &Context, id: &WorkspaceId, name: &str) -> Result<Person, OpsError> {
+    let store = context.store().await?;
+    let (is, name) = match user::find(context, id, name).await {
+        Ok(user) => {
+            let name = user.profile.user_name.clone();
+            (Is::Here(Box::new(user)), name)
+        }
+        Err(OpsError::UnknownUser { .. }) => (gone(context, id, name).await?, name.to_owned()),
+        Err(error) => return Err(error),
+    };
+    Ok(Person { is, attempts: not_created(store, id, &name, ATTEMPTS).await? })
+}
+
+/// Who is not here, by their id as the audit trail has it, or by their name as the log has it.
+async fn gone(context: &Context, id: &WorkspaceId, name: &str) -> Result<Is, OpsError> {
+    let store = context.store().await?;
+    if let Ok(user) = UserId::parse(name) {
+        let trail = store.audit_trail(id, Some(user.as_str()), ATTEMPTS).await?;
+        let deleted = trail.into_iter().find(|record| record.action == "user.deleted");
+        return Ok(deleted.map_or(Is::Unknown, |record| Is::Deleted(user.to_string(), record.at)));
+    }
+    let span = store.log_span(id, Timestamp(0), super::READ).await?;
+    let digests = Names::new(store.clone()).digests(id, name).await?;
+    let deleted = store.log_of_deletions(id, &span, NAME_DIGEST).await?;
+    let found = deleted.into_iter().find(|(digest, ..)| digests.contains(digest));
+    Ok(found.map_or(Is::Unknown, |(_, id, at)| Is::Deleted(id, at)))
+}
+
+impl Person {
+    /// What is found of the person.
+    pub(super) fn findings(&self, workspace: &WorkspaceId, words: Words, since: Timestamp) -> Vec<Finding> {
+        const AGAIN: &str = "assign the person, or a group that the person is in directly, to the application at the identity \
+                             provider: it then sends a new user";
+        let last_attempt = self.attempts.first().map(|entry| entry.at);
+        let mut findings = vec![match &self.is {
+            Is::Here(user) => here(user, workspace, words),
+            Is::Deleted(id, at) if last_attempt.is_none_or(|attempt| attempt < *at) => Finding::problem(
+                "person",
+                format!("user {id} was deleted at {at}, and nobody of this name was sent since"),
+                AGAIN,
+            ),
+            Is::Deleted(id, at) => Finding::problem(
+                "person",
+                format!("user {id} was deleted at {at}; a new user of this name was sent since, and not created"),
+                "mend what is told next; the identity provider sends them again by itself",
+            ),
+            Is::Unknown if last_attempt.is_some() => Finding::problem(
+                "person",
+                "nobody of this name is here: they were sent, and not created",
+                "mend what is told next; the identity provider sends them again by itself",
+            ),
+            Is::Unknown => Finding::problem(
+                "person",
+                "nobody of this name is here, and the log has nobody of this name who was sent, refused or deleted: they were never \
+                 sent, or longer ago than the log is kept",
+                format!("{AGAIN}; look there which userName it sends for the person, if it is another"),
+            ),
+        }];
+        findings.extend(each_once("person", &self.attempts, words, |entry| self.standing(entry, since)));
+        findings
+    }
+
+    /// Whoever is here was created after all; of those who are not, whatever was refused is a reason.
+    fn standing(&self, entry: &Entry, since: Timestamp) -> Option<Standing> {
+        match &self.is {
+            Is::Here(user) if user.created_at > entry.at => Some(Standing::Solved),
+            // The identity provider sends somebody anew whom it has not found: they are here all the same.
+            Is::Here(_) => (entry.at >= since).then_some(Standing::Remark),
+            Is::Deleted(_, at) if entry.at < *at => None,
+            Is::Deleted(..) | Is::Unknown if is_harmless(entry) => Some(Standing::Remark),
+            Is::Deleted(..) | Is::Unknown => Some(Standing::Open),
+        }
+    }
+
+    /// Whether an entry is about the person.
+    pub(super) fn is_concerned(&self, entry: &Entry) -> bool {
+        let id = match &self.is {
+            Is::Here(user) => user.id.as_str(),
+            Is::Deleted(id, _) => id.as_str(),
+            Is::Unknown => "",
+        };
+        self.attempts.iter().any(|attempt| attempt.id == entry.id)
+            || !id.is_empty() && (entry.target == id || entry.people.iter().any(|person| person == id))
+    }
+}
+
+fn here(user: &User, workspace: &WorkspaceId, words: Words) -> Finding {
+    let (id, at) = (&user.id, user.created_at);
+    if !user.profile.active {
+        return Finding::problem(
+            "person",
+            format!("user {id} is here since {at}, and is deactivated"),
+            "assign the person to the application at the identity provider again",
+        );
+    }
+    match user.origin {
+        Origin::Provisioned => Finding::passed("person", format!("user {id} is here since {at}, and is active")),
+        Origin::Invited => Finding::warning(
+            "person",
+            format!("user {id} was invited at {at}, is active, and does not belong to the directory"),
+            format!("to take them into the directory, run `{} user adopt {workspace} {id}`", words.program),
+        ),
+    }
+}
+
+/// When people were last written with success, by what a refusal knows of them.
+#[derive(Debug, Default)]
+pub(super) struct Successes {
+    by_id: HashMap<String, Timestamp>,
+    by_name: HashMap<String, Timestamp>,
+    /// Of those who were deleted, when.
+    gone_by_name: HashMap<String, Timestamp>,
+}
+
+impl Successes {
+    /// Of those who are here, and of those who were. Names are compared by their digests, since a refusal has no other.
+    pub(super) async fn read(store: &Store, id: &WorkspaceId, span: &LogSpan) -> Result<Self, OpsError> {
+        let by_id: HashMap<String, Timestamp> = store.log_of_users_written(id, span).await?.into_iter().collect();
+        let names = Names::new(store.clone()).every_key().await?;
+        let mut by_name = HashMap::new();
+        let ids: Vec<UserId> = by_id.keys().filter_map(|id| id.parse().ok()).collect();
+        for user in store.users_named(id, &ids).await? {
+            let Some(at) = by_id.get(user.id.as_str()) else { continue };
+            for digest in names.digests(id, &user.profile.user_name) {
+                by_name.insert(digest, *at);
+            }
+        }
+        let mut gone_by_name = HashMap::new();
+        for (digest, _, at) in store.log_of_deletions(id, span, NAME_DIGEST).await? {
+            gone_by_name.entry(digest).or_insert(at);
+        }
+        Ok(Self { by_id, by_name, gone_by_name })
+    }
+
+    /// Whether the same person was written with success after this.
+    pub(super) fn solve(&self, entry: &Entry) -> bool {
+        let digest = entry.detail.get(NAME_DIGEST).and_then(Value::as_str);
+        let by_name = digest.and_then(|digest| self.by_name.get(digest));
+        // Who was refused and is deleted since was created in between, unless it was another who had the name and is gone now.
+        let was_free = entry.people.is_empty();
+        let gone = digest.filter(|_| was_free).and_then(|digest| self.gone_by_name.get(digest));
+        let ids = entry.people.iter().chain([&entry.target]);
+        ids.filter_map(|id| self.by_id.get(id)).chain(by_name).chain(gone).any(|at| *at > entry.at)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(by_id: &[(&str, Timestamp)], by_name: &[(&str, Timestamp)], gone: &[(&str, Timestamp)]) -> Self {
+        let map = |of: &[(&str, Timestamp)]| of.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
+        Self { by_id: map(by_id), by_name: map(by_name), gone_by_name: map(gone) }
+    }
+}
+
+/// Whether it is known whom an entry is about.
+pub(super) fn names_somebody(entry: &Entry) -> bool {
+    !entry.target.is_empty() || !entry.people.is_empty() || entry.detail.contains_key(NAME_DIGEST)
+}

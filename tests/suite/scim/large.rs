@@ -1,0 +1,198 @@
+//! Large groups: however many members there are, the answer is the whole of one moment, the same by every road, and right about each.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use lockstep_tests::world::text;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
+
+use super::{Company, GROUP, body, found, on_each_database, patch};
+
+/// More than one reading of the database, and more than one piece of an answer.
+const MANY: u32 = 2_500;
+
+/// An id of the right shape that names nobody.
+fn stranger(number: u32) -> String {
+    format!("01900000-0000-7000-8000-{number:012x}")
+}
+
+/// What a provider calls them: long, so that an answer is too.
+fn name(number: u32) -> String {
+    format!("{} \u{201c}{number}\u{201d}", "Somebody ".repeat(5))
+}
+
+async fn add(company: &Company, group: &str, members: &[Value]) {
+    for members in members.chunks(5_000) {
+        let add = patch(&json!([{ "op": "add", "path": "members", "value": members }]));
+        body(company.scim.patch(&format!("/Groups/{group}"), &add).await, 204);
+    }
+}
+
+/// A group of so many strangers.
+async fn crowd(company: &Company, name_of_group: &str, count: u32) -> String {
+    let group = company.group(name_of_group, &[]).await;
+    let members: Vec<Value> = (0..count).map(|number| json!({ "value": stranger(number), "display": name(number) })).collect();
+    add(company, &group, &members).await;
+    group
+}
+
+/// Asks for a resource without reading the answer, of which the system takes very little on the client's behalf.
+async fn ask(company: &Company, path: &str) -> TcpStream {
+    let address = company.installation.provisioner.url().trim_start_matches("http://").parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    // Of HTTP/1.0, so that the body is not in chunks.
+    let request = format!("GET /scim/v2/{}{path} HTTP/1.0\r\nauthorization: Bearer {}\r\n\r\n", company.id, company.token());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The values of the members of a resource, in the order of the answer.
+fn values(resource: &Value) -> Vec<String> {
+    resource["members"].as_array().unwrap().iter().map(|member| text(member, "value")).collect()
+}
+
+on_each_database! {
+    async fn an_answer_that_is_read_slowly_is_of_the_moment_when_it_began(company: &Company) {
+        const READ_SLOWLY: u32 = 15_000;
+        let group = crowd(company, "Slow", READ_SLOWLY).await;
+        let path = format!("/Groups/{group}");
+
+        let mut answer = ask(company, &path).await;
+        let mut head = [0; 12];
+        answer.read_exact(&mut head).await.unwrap();
+        body(company.scim.delete(&path).await, 204);
+        let mut rest = String::new();
+        answer.read_to_string(&mut rest).await.unwrap();
+
+        assert_eq!(&head, b"HTTP/1.0 200");
+        let (_, resource) = rest.split_once("\r\n\r\n").unwrap();
+        let resource: Value = serde_json::from_str(resource).unwrap();
+        assert_eq!(values(&resource), (0..READ_SLOWLY).map(stranger).collect::<Vec<_>>());
+        assert_eq!(resource["members"][7], json!({ "value": stranger(7), "display": name(7) }));
+    }
+
+    async fn a_large_group_is_the_same_by_every_road(company: &Company) {
+        let (ada, inner) = (company.person("ada@acme.example").await, company.group("Inner", &[]).await);
+        let group = crowd(company, "Large", MANY).await;
+        add(company, &group, &[json!({ "value": ada }), json!({ "value": inner })]).await;
+        let (scim, path) = (&company.scim, format!("/Groups/{group}"));
+
+        let answer = scim.get(&path).await.unwrap();
+        let (tag, place) = (answer.header("etag").to_owned(), answer.header("content-location").to_owned());
+        assert_eq!((answer.header("cache-control"), answer.header("content-length")), ("no-store", ""));
+        assert!(place.ends_with(&path), "{place}");
+        let whole = body(Ok(answer), 200);
+
+        let keys: Vec<&String> = whole.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["schemas", "id", "displayName", "members", "meta"]);
+        assert_eq!(whole["meta"]["version"], tag.as_str());
+        let mut expected: Vec<String> = (0..MANY).map(stranger).chain([ada.clone(), inner.clone()]).collect();
+        expected.sort();
+        assert_eq!(values(&whole), expected);
+        let shown = |id: &str| whole["members"].as_array().unwrap().iter().find(|member| member["value"] == id).unwrap().clone();
+        let base = place.strip_suffix(&path).unwrap();
+        assert_eq!(shown(&stranger(9)), json!({ "value": stranger(9), "display": name(9) }));
+        assert_eq!(
+            (shown(&ada), shown(&inner)),
+            (
+                json!({ "value": ada, "$ref": format!("{base}/Users/{ada}"), "type": "User", "display": "ada@acme.example" }),
+                json!({ "value": inner, "$ref": format!("{base}/Groups/{inner}"), "type": "Group", "display": "Inner" }),
+            )
+        );
+
+        let list = "/Groups?filter=displayName%20eq%20%22Large%22";
+        let by_search = json!({ "filter": "displayName eq \"Large\"" });
+        let again = patch(&json!([{ "op": "add", "path": "members", "value": [{ "value": ada }] }]));
+        let asked_for = "?attributes=id,displayName,members,meta,schemas";
+        for (other, road) in [
+            (body(scim.get(list).await, 200)["Resources"][0].clone(), "a list"),
+            (body(scim.get(&format!("{list}&cursor=")).await, 200)["Resources"][0].clone(), "a walk"),
+            (body(scim.get(&format!("{list}&sortBy=id")).await, 200)["Resources"][0].clone(), "an order"),
+            (body(scim.post("/Groups/.search", &by_search).await, 200)["Resources"][0].clone(), "a search"),
+            (body(scim.patch(&format!("{path}{asked_for}"), &again).await, 200), "a PATCH"),
+            (body(scim.put(&path, &json!({ "schemas": [GROUP], "displayName": "Large" })).await, 200), "a PUT"),
+        ] {
+            assert!(other == whole, "{road}");
+        }
+        let put = json!({ "schemas": [GROUP], "displayName": "Large", "members": whole["members"] });
+        assert!(body(scim.put(&path, &put).await, 200) == whole, "a PUT of what is there");
+
+        let head = scim.send(Method::HEAD, &path, HeaderMap::new(), None).await.unwrap();
+        assert_eq!((head.status.as_u16(), head.header("etag"), head.body.len()), (200, tag.as_str(), 0));
+        let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_str(&tag).unwrap())]);
+        let unchanged = scim.send(Method::GET, &path, known, None).await.unwrap();
+        assert_eq!((unchanged.status.as_u16(), unchanged.header("etag"), unchanged.body.len()), (304, tag.as_str(), 0));
+    }
+
+    async fn of_each_member_of_a_large_group_is_shown_what_is_asked_for(company: &Company) {
+        let ada = company.person("ada@acme.example").await;
+        let group = crowd(company, "Parts", MANY).await;
+        add(company, &group, &[json!({ "value": ada }), json!({ "value": stranger(MANY) })]).await;
+
+        for (query, of_ada, of_a_stranger, count) in [
+            ("attributes=members.value", json!({ "value": ada }), json!({ "value": stranger(3) }), MANY + 2),
+            ("attributes=members.display", json!({ "display": "ada@acme.example" }), json!({ "display": name(3) }), MANY + 1),
+            ("attributes=members.type", json!({ "type": "User" }), Value::Null, 1),
+            (
+                "excludedAttributes=members.$ref,members.display,meta",
+                json!({ "value": ada, "type": "User" }),
+                json!({ "value": stranger(3) }),
+                MANY + 2,
+            ),
+        ] {
+            for path in [format!("/Groups/{group}?{query}"), format!("/Groups?filter=displayName%20eq%20%22Parts%22&{query}")] {
+                let shown = body(company.scim.get(&path).await, 200);
+                let shown = shown.get("Resources").map_or(&shown, |resources| &resources[0]);
+                let members = shown["members"].as_array().unwrap();
+
+                assert_eq!(members.len(), usize::try_from(count).unwrap(), "{path}");
+                assert!(members.contains(&of_ada), "{path}");
+                assert!(of_a_stranger.is_null() || members.contains(&of_a_stranger), "{path}");
+            }
+        }
+    }
+
+    async fn a_filter_is_right_about_each_member_of_a_large_group(company: &Company) {
+        let (ada, bob) = (company.person("ada@acme.example").await, company.person("bob@acme.example").await);
+        let inner = company.group("Inner", &[]).await;
+        let (large, small) = (crowd(company, "Large", MANY).await, company.group("Small", &[&bob]).await);
+        add(company, &large, &[json!({ "value": ada }), json!({ "value": inner })]).await;
+        let last = stranger(MANY - 1);
+
+        for (filter, expected) in [
+            (format!("members eq \"{ada}\""), "large"),
+            (format!("members.value eq \"{bob}\""), "small"),
+            (format!("members[value eq \"{ada}\" and type eq \"User\"]"), "large"),
+            (format!("members[value eq \"{ada}\" and type eq \"Group\"]"), ""),
+            (format!("members[value eq \"{}\"]", ada.to_uppercase()), ""),
+            (format!("id eq \"{large}\" and members eq \"{last}\""), "large"),
+            (format!("id eq \"{large}\" and members eq \"{bob}\""), ""),
+            (format!("id eq \"{large}\" and not (members eq \"{bob}\")"), "large"),
+            (format!("id eq \"{large}\" and members ne \"{last}\""), ""),
+            (format!("members eq \"{ada}\" and members eq \"{last}\""), "large"),
+            (format!("members eq \"{ada}\" and members eq \"{bob}\""), ""),
+            (format!("members eq \"{bob}\" or members.display co \"\u{201c}{}\u{201d}\"", MANY - 1), "large small"),
+            ("members.type eq \"Group\"".to_owned(), "large"),
+            ("members[display sw \"somebody\" and not (type pr)]".to_owned(), "large"),
+            ("members pr and not (members.type eq \"Group\")".to_owned(), "small"),
+            ("not (members pr)".to_owned(), "inner"),
+            (format!("displayName sw \"l\" and members.value gt \"{last}\""), "large"),
+        ] {
+            let query = json!({ "filter": filter, "excludedAttributes": "members" });
+            let answer = body(company.scim.post("/Groups/.search", &query).await, 200);
+            let groups = answer["Resources"].as_array().unwrap();
+            let mut matched: Vec<String> = groups.iter().map(|group| text(group, "displayName")).collect();
+            matched.sort();
+
+            assert_eq!(matched.join(" ").to_lowercase(), expected, "{filter}");
+        }
+        let ordered = body(company.scim.get("/Groups?sortBy=members.value&excludedAttributes=members").await, 200);
+        let ids: Vec<String> = ordered["Resources"].as_array().unwrap().iter().map(|group| text(group, "id")).collect();
+        assert_eq!(ids, [large, small, inner], "by the first member, who is shown first; nobody comes last");
+        assert_eq!(found(&company.scim, "", &format!("members eq \"{ada}\"")).await, 1, "among resources of all types");
+    }
+}
