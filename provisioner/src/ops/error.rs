@@ -7,7 +7,7 @@ use lockstep_shared::{
     config::{ConfigError, Program},
     http::outbound::{OutboundError, SetupError},
     id::{ConnectionId, EntryId, IdError, OAuthClientId, TokenId, WorkspaceId},
-    model::{access::MappingFault, connection::ConnectionState},
+    model::{access::MappingFault, attribute::AttributePath, connection::ConnectionState},
     revoke::SettleError,
     runtime::StartError,
     store::{NotLinked, StoreError},
@@ -147,6 +147,14 @@ pub enum OpsError {
         workspace: WorkspaceId,
         /// What was asked for.
         name: String,
+    },
+    /// Roles are given by an attribute of a schema that shall go.
+    #[error("the mapping of workspace {workspace} takes roles from {path}")]
+    RolesComeFrom {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// The attribute.
+        path: AttributePath,
     },
     /// The mapping would be none that can be used.
     #[error(transparent)]
@@ -331,6 +339,7 @@ impl OpsError {
                 NotLinked::Former { .. } => "identity_of_deleted_user",
             },
             Self::UnknownGroup { .. } => "group_not_found",
+            Self::RolesComeFrom { .. } => "schema_in_use",
             Self::Mapping(_) | Self::MappingFile { .. } => "mapping",
             Self::Policy { refusal, .. } => refusal.code(),
             Self::SchemaFile { .. } => "schema_file",
@@ -415,6 +424,9 @@ impl OpsError {
             Self::UnknownGroup { .. } => {
                 "give the group's id or its display name, as the identity provider sent it; groups come by provisioning"
                     .to_owned()
+            }
+            Self::RolesComeFrom { workspace, .. } => {
+                format!("run `{program} mapping set {workspace} --no-role-attribute` first: whoever has a role by it loses it then")
             }
             Self::Mapping(_) => "name each group and each role once, and give each group a role or a team".to_owned(),
             Self::MappingFile { .. } => format!("write it as `{program} mapping list WORKSPACE --json` shows it"),

@@ -140,6 +140,12 @@ async fn remove(
     let has: Vec<ResourceKind> = has.filter(|has| resource.is_none_or(|wanted| wanted == *has)).collect();
     // Where there is none, the edit says so.
     let resources = if has.is_empty() { vec![resource.unwrap_or(ResourceKind::User)] } else { has };
+    if resources.contains(&ResourceKind::User) {
+        let named = context.store().await?.mapping(workspace).await?.role_attribute.map(|attribute| attribute.path);
+        if let Some(path) = named.filter(|path| path.is_under(urn)) {
+            return Err(OpsError::RolesComeFrom { workspace: workspace.clone(), path });
+        }
+    }
     for resource in resources {
         let target = json!({ "schema": urn, "resources": [resource] });
         let edited =

@@ -31,6 +31,13 @@ impl AttributePath {
         &self.0
     }
 
+    /// Whether it is an attribute of the schema of this URN, or all of them.
+    #[must_use]
+    pub fn is_under(&self, urn: &str) -> bool {
+        let rest = self.0.get(..urn.len()).filter(|start| start.eq_ignore_ascii_case(urn)).and_then(|_| self.0.get(urn.len()..));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
+
     /// The attribute's own name: `folders` of a URN that ends in `:folders`, `givenName` of `name.givenName`.
     #[must_use]
     pub fn name(&self) -> &str {

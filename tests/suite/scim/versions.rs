@@ -84,7 +84,7 @@ on_each_database! {
         let as_user = version(scim, &user).await;
         let group = format!("/Groups/{}", company.group("Crew", &[&ada]).await);
         let as_group = version(scim, &group).await;
-        let renamed = patch(&json!([{ "op": "replace", "value": { "userName": "lovelace", "displayName": "Lovelace" } }]));
+        let renamed = patch(&json!([{ "op": "replace", "path": "userName", "value": "lovelace" }]));
 
         let read = body(Ok(unless(scim, &user, &as_user).await), 200);
         assert_eq!(read["groups"][0]["display"], "Crew", "the membership is no change of the person");
@@ -93,7 +93,7 @@ on_each_database! {
 
         for query in ["", "?attributes=members", "?attributes=members.display", "?excludedAttributes=displayName"] {
             let read = body(Ok(unless(scim, &format!("{group}{query}"), &as_group).await), 200);
-            assert_eq!(read["members"][0]["display"], "Lovelace", "{query}: the new name is no change of the group");
+            assert_eq!(read["members"][0]["display"], "lovelace", "{query}: the new name is no change of the group");
         }
         for (path, tag) in [(&user, &as_user), (&group, &as_group)] {
             for query in ["?excludedAttributes=groups,members", "?attributes=displayName,externalId"] {

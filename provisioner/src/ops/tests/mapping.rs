@@ -234,6 +234,23 @@ async fn an_attribute_that_gives_roles_has_to_be_one() {
 }
 
 #[tokio::test]
+async fn a_schema_that_gives_roles_is_not_removed() {
+    let (deployment, ..) = company().await;
+    deployment.json("schema add acme urn:acme:x:1.0:Job --attribute level").await;
+    deployment.json("schema add acme urn:acme:x:1.0:Jo --attribute level").await;
+    deployment.json("mapping set acme --role-attribute urn:acme:x:1.0:Job:level --grants Admin").await;
+
+    let (exit, refusal) = deployment.refusal("schema remove acme URN:acme:x:1.0:job").await;
+    deployment.json("schema remove acme urn:acme:x:1.0:Jo").await;
+    deployment.json("mapping set acme --no-role-attribute").await;
+    let removed = deployment.json("schema remove acme urn:acme:x:1.0:Job").await;
+
+    assert_eq!((exit, &refusal["code"]), (1, &json!("schema_in_use")));
+    assert!(refusal["fix"].as_str().unwrap().contains("mapping set acme --no-role-attribute"), "{refusal}");
+    assert_eq!(removed["schemas"], json!([]));
+}
+
+#[tokio::test]
 async fn a_role_that_differs_in_case_or_that_no_app_asks_for_is_warned_of() {
     let (deployment, ..) = company().await;
     let config = std::fs::read_to_string(deployment.path("lockstep.toml")).unwrap();
