@@ -112,9 +112,8 @@ async fn change(context: &Context, set: Set) -> Result<Output, OpsError> {
         let names = unasked.iter().map(AccessName::as_str).collect::<Vec<_>>().join(", ");
         format!("no app of the configuration asks for {names}: apps are told of it, but it opens none that asks for roles")
     });
-    let shown = shown.warn_if(!unmapped.is_empty(), || {
-        format!("{} gave nothing before: there was nothing to remove", unmapped.join(", "))
-    });
+    let shown = shown
+        .warn_if(!unmapped.is_empty(), || format!("{} gave nothing before: there was nothing to remove", unmapped.join(", ")));
     Ok(shown.member("receipt", receipt::describe(&settled)).heading(in_force(&workspace, &settled)))
 }
 

@@ -214,7 +214,11 @@ on_each_database! {
             201,
         );
 
-        for alike in ["\u{430}dmin@acme.example", "admin\u{200b}@acme.example", "\u{ff41}dmin@acme.example", "adm\u{131}n@acme.example"] {
+        for unseen in ["admin\u{200b}@acme.example", "\u{202e}admin@acme.example", "admin\u{200d}@acme.example"] {
+            refusal(scim.post("/Users", &json!({ "userName": unseen })).await, 400, "invalidValue");
+            refusal(scim.post("/Groups", &json!({ "displayName": unseen })).await, 400, "invalidValue");
+        }
+        for alike in ["\u{430}dmin@acme.example", "\u{ff41}dmin@acme.example", "adm\u{131}n@acme.example"] {
             let person = json!({ "userName": alike, "emails": [{ "value": "admin@acme.example", "primary": true }] });
             let made = body(scim.post("/Users", &person).await, 201);
             let path = format!("/Users/{}", text(&made, "id"));
