@@ -3,6 +3,7 @@
 
 use std::{io, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use lockstep_shared::{
     config::Config,
     http::{
@@ -55,8 +56,13 @@ pub async fn listen_ops(config: &Config, metrics: Metrics) -> Result<Ops, ServeE
     Ops::start(address, metrics).await.map_err(|source| ServeError::Listen { key: "ops_listen", address, source })
 }
 
-/// Serves until the runtime is told to stop.
-pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
+/// Serves until the runtime is told to stop. Boxed, so that all that serving takes is compiled here and not in each program.
+#[must_use]
+pub fn serve(runtime: &Runtime, ops: Ops) -> BoxFuture<'_, Result<(), ServeError>> {
+    run(runtime, ops).boxed()
+}
+
+async fn run(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_gateway().map_err(BuildError::from)?;
     let listener = listen("listen", settings.listen).await?;
     let (readiness, drained) = (ops.readiness.clone(), CancellationToken::new());

@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use axum::Router;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use lockstep_shared::{
     clock::Timestamp,
     config::{Config, ConfigError},
@@ -67,8 +68,13 @@ pub async fn listen_ops(config: &Config, metrics: Metrics) -> Result<Ops, ServeE
     Ops::start(address, metrics).await.map_err(|source| ServeError::Listen { key: "ops_listen", address, source })
 }
 
-/// Serves until the runtime is told to stop.
-pub async fn serve(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
+/// Serves until the runtime is told to stop. Boxed, so that all that serving takes is compiled here and not in each program.
+#[must_use]
+pub fn serve(runtime: &Runtime, ops: Ops) -> BoxFuture<'_, Result<(), ServeError>> {
+    run(runtime, ops).boxed()
+}
+
+async fn run(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_provisioner()?;
     let listener = listen("listen", settings.listen).await?;
     let readiness = ops.readiness.clone();

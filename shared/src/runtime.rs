@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use secrecy::ExposeSecret as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -86,13 +87,19 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// Opens the parts that the configuration names. A database that is down is waited for.
-    pub async fn open(
+    /// Opens the parts that the configuration names. A database that is down is waited for. Boxed, so that it is compiled here and
+    /// not in each program.
+    #[must_use]
+    pub fn open(
         config: Arc<Config>,
         clock: SharedClock,
         schema: Schema,
         stop: CancellationToken,
-    ) -> Result<Self, StartError> {
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Self::start(config, clock, schema, stop).boxed()
+    }
+
+    async fn start(config: Arc<Config>, clock: SharedClock, schema: Schema, stop: CancellationToken) -> Result<Self, StartError> {
         let store = open_store(&config, clock.clone())?;
         await_schema(&store, schema, &stop).await?;
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());

@@ -408,16 +408,11 @@ impl OpsError {
             }
             Self::AmbiguousUser { .. } => "give the user's id or user name".to_owned(),
             Self::NotLinked { workspace, user, connection, refusal } => match refusal {
-                NotLinked::Taken(owner) => format!(
-                    "look at both with `{program} user show {workspace} {owner}`; if it is not theirs, first run \
-                     `{program} user unlink {workspace} {owner} {connection}`"
-                ),
-                NotLinked::LinkedToAnother { .. } => {
-                    format!("if that is not theirs any more, first run `{program} user unlink {workspace} {user} {connection}`")
-                }
+                NotLinked::Taken(owner) => not_theirs(program, workspace, owner.as_str(), connection),
+                NotLinked::LinkedToAnother { .. } => not_theirs(program, workspace, user, connection),
                 NotLinked::Former { .. } => {
                     "ask the company whether its provider means this person by it now; only then run the \
-                                             command again with --hand-on (audited)"
+                    command again with --hand-on (audited)"
                         .to_owned()
                 }
             },
@@ -426,7 +421,9 @@ impl OpsError {
                     .to_owned()
             }
             Self::RolesComeFrom { workspace, .. } => {
-                format!("run `{program} mapping set {workspace} --no-role-attribute` first: whoever has a role by it loses it then")
+                format!(
+                    "run `{program} mapping set {workspace} --no-role-attribute` first: whoever has a role by it loses it then"
+                )
             }
             Self::Mapping(_) => "name each group and each role once, and give each group a role or a team".to_owned(),
             Self::MappingFile { .. } => format!("write it as `{program} mapping list WORKSPACE --json` shows it"),
@@ -491,4 +488,12 @@ impl From<StartError> for OpsError {
             }
         }
     }
+}
+
+/// What to do about a link that is in the way.
+fn not_theirs(program: Program, workspace: &WorkspaceId, user: &str, connection: &ConnectionId) -> String {
+    format!(
+        "look at it with `{program} user show {workspace} {user}`; if it is not theirs any more, first run \
+         `{program} user unlink {workspace} {user} {connection}`"
+    )
 }

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use lockstep_shared::{
     check::chain,
     clock::SharedClock,
@@ -68,8 +69,19 @@ pub fn load(options: &Options, environment: &[(String, String)]) -> Result<Confi
     Config::load(path.as_deref(), environment.iter().cloned())
 }
 
-/// Carries out a command from the terminal. `check` alone has something to say where there is no configuration to be had.
-pub async fn execute(
+/// Carries out a command from the terminal. Boxed, so that the commands are compiled here and not in each program.
+pub fn execute<'o>(
+    program: Program,
+    options: &'o Options,
+    command: Command,
+    environment: &'o [(String, String)],
+    clock: SharedClock,
+) -> BoxFuture<'o, Finished> {
+    carry_out(program, options, command, environment, clock).boxed()
+}
+
+/// `check` alone has something to say where there is no configuration to be had.
+async fn carry_out(
     program: Program,
     options: &Options,
     command: Command,
@@ -83,7 +95,7 @@ pub async fn execute(
             let context = Context::new(program, Arc::new(config), clock);
             let outcome = match log::follows(&command) {
                 Some(tail) => log::follow(&context, &tail, options.json, &mut io::stdout()).await.map(|()| Output::default()),
-                None => Box::pin(run(command, &context)).await,
+                None => run(command, &context).await,
             };
             context.close().await;
             outcome

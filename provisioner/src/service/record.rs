@@ -61,7 +61,9 @@ impl ScimService {
 
     /// The name of somebody who is to be deleted, by which an admin may ask for them afterwards.
     pub(super) async fn name_to_go(&self, caller: &Caller, operation: &Operation<'_>) -> Option<String> {
-        let (&Method::DELETE, Target::Resource(ResourceKind::User, id)) = (operation.method, &operation.target) else { return None };
+        let (&Method::DELETE, Target::Resource(ResourceKind::User, id)) = (operation.method, &operation.target) else {
+            return None;
+        };
         let user = self.store.user(&caller.workspace.id, &id.parse().ok()?).await.ok()??;
         Some(user.profile.user_name)
     }

@@ -146,7 +146,8 @@ impl ScimService {
             caller.line.notes(&read.notes);
             Ok(user_profile(read))
         };
-        let Changed { user, settlement, groups } = self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
+        let Changed { user, settlement, groups } =
+            self.store.update_user(workspace, &user_id(id)?, &caller.actor(), edit).await?;
         caller.line.is_at(user.version);
         self.barrier.settle(workspace, settlement).await?;
         Ok((user, groups))

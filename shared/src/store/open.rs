@@ -136,7 +136,15 @@ impl Store {
             }
             Engine::Postgres => (pool_of(engine, connect, options, &[POSTGRES_SETTINGS]), None),
         };
-        Ok(Self { pool, engine, clock, sealer: Arc::new(sealer), credentials: Arc::new(Credentials::new()), recent: Recent::new(), writer })
+        Ok(Self {
+            pool,
+            engine,
+            clock,
+            sealer: Arc::new(sealer),
+            credentials: Arc::new(Credentials::new()),
+            recent: Recent::new(),
+            writer,
+        })
     }
 
     /// Which database it is.

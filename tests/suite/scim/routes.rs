@@ -197,7 +197,7 @@ on_each_database! {
     }
 
     async fn the_log_and_the_limits_know_a_workspace_in_every_spelling_that_the_door_knows(company: &Company) {
-        let encoded = company.id.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let encoded = company.id.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         let request = format!("GET /scim/v2/{encoded}/Users HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 
         assert!(raw(&company.installation.provisioner, &request).await.starts_with("HTTP/1.1 401 "));

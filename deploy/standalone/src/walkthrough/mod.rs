@@ -71,7 +71,7 @@ struct Teller<T> {
 
 impl<T: FnMut(&Step)> Teller<T> {
     async fn story(&mut self, stop: CancellationToken) -> Result<(), Failure> {
-        let demo = self.step("start", start(stop)).await?;
+        let demo = self.step("start", Box::pin(start(stop))).await?;
         let outcome = self.scenes(&demo).await;
         // The demo is ended in good order whatever came of it; a failure on the way is the one to tell.
         let ended = self.step("stop", end(demo)).await;
@@ -79,7 +79,7 @@ impl<T: FnMut(&Step)> Teller<T> {
     }
 
     async fn scenes(&mut self, demo: &Demo) -> Result<(), Failure> {
-        self.step("provision", story::provision(demo)).await?;
+        self.step("provision", Box::pin(story::provision(demo))).await?;
         let mut story = self.step("sign in", Story::sign_in(demo)).await?;
         self.step("reach the app", story.reach_the_app()).await?;
         self.step("change a group", story.change_a_group()).await?;
