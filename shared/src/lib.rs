@@ -11,6 +11,7 @@ pub mod jose;
 pub mod json;
 pub mod kept;
 pub mod model;
+pub mod percent;
 pub mod revoke;
 pub mod runtime;
 pub mod secret;

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::{outbound::OutboundConfig, reader::Section};
-use crate::model::text::EmailAddress;
+use crate::{model::text::EmailAddress, percent};
 
 /// `[mail]`.
 #[derive(Debug, Clone)]
@@ -165,21 +165,9 @@ fn may_be_plain(url: &Url, outbound: &OutboundConfig) -> bool {
     is_loopback || outbound.allow_http_hosts.iter().any(|allowed| allowed.is(&Host::Domain(text)))
 }
 
-/// Undoes the percent-encoding of a user name or password; `None` where it is none, or would break a line of SMTP.
+/// A user name or password without its percent-encoding; `None` where it is badly encoded, or would break a line of SMTP.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first == b'%' {
-            let (digits, behind) = rest.split_at_checked(2)?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = behind;
-        } else {
-            bytes.push(*first);
-        }
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
+    percent::strictly(text).filter(|text| !text.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -224,6 +212,7 @@ mod tests {
             ("smtps://:secret@mail.example.com", "both a user name and a password"),
             ("smtps://us%0d%0aer:secret@mail.example.com", "is not an SMTP URL"),
             ("smtps://us%zzer:secret@mail.example.com", "is not an SMTP URL"),
+            ("smtps://user:100%+5@mail.example.com", "is not an SMTP URL"),
         ] {
             let refused = server(url).expect_err(url);
             assert!(refused.contains(reason), "{url}: {refused}");

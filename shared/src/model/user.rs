@@ -63,6 +63,8 @@ pub struct User {
     pub origin: Origin,
     /// How they sign in.
     pub login_method: LoginMethod,
+    /// Whether they were ever given a way to sign in, so that a session of theirs may exist. Once it is so, it stays so.
+    pub may_have_sessions: bool,
     /// Counts the changes of the record, for entity tags.
     pub version: i64,
     /// The last revocation that ended their access or told their sessions of a change of theirs; zero if none did. Every answer about

@@ -44,7 +44,7 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA journal_size_limit = 67108864;
     PRAGMA wal_autocheckpoint = 8000;
 ";
-/// The one connection that writes finds what it needs in its own memory, since nobody else changes the file.
+/// The one connection that writes finds what it needs in its own memory, as long as nobody else changes the file.
 const SQLITE_WRITER_SETTINGS: &str = "PRAGMA cache_size = -32768";
 const POSTGRES_SETTINGS: &str = "
     SET application_name = 'lockstep';

@@ -56,15 +56,18 @@ const COUNTS: &str = "
 const USERS_WRITTEN: &str = "
     SELECT target, MAX(at) AS last_at FROM provisioning_log
     WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND target <> '' AND outcome IN ('done', 'unchanged')
-      AND action IN ('user.create', 'user.update', 'user.activate', 'user.deactivate')
-    GROUP BY target";
+      AND action IN ('user.create', 'user.update', 'user.activate', 'user.deactivate') AND target > $4
+    GROUP BY target ORDER BY target LIMIT $5";
 const LAST_MEMBERSHIP: &str = "
     SELECT id, at, request, credential, client, action, target, status, outcome, sentence, detail, people FROM provisioning_log
     WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND (action = 'group.members' OR detail LIKE '%\"members\":{%')
     ORDER BY id DESC LIMIT 1";
 const DELETIONS: &str = "
-    SELECT target, at, detail FROM provisioning_log
-    WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND action = 'user.delete' AND outcome = 'done' ORDER BY id DESC";
+    SELECT id, target, at, detail FROM provisioning_log
+    WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND action = 'user.delete' AND outcome = 'done' AND id < $4
+    ORDER BY id DESC LIMIT $5";
+/// Behind every id, which are lower-case.
+const LAST: &str = "~";
 const SWEEP: &str = "
     DELETE FROM provisioning_log WHERE (workspace_id, id) IN (
         SELECT workspace_id, id FROM provisioning_log WHERE at < $1 ORDER BY at LIMIT $2)";
@@ -145,6 +148,19 @@ impl LogCount {
     }
 }
 
+/// A user's end, as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The entry.
+    pub entry: EntryId,
+    /// What is kept of them as a detail.
+    pub text: Option<String>,
+    /// Their id.
+    pub target: String,
+    /// When it was.
+    pub at: Timestamp,
+}
+
 impl Store {
     /// The log of a workspace from a moment on, but of its newest `most` entries alone.
     pub async fn log_span(&self, workspace: &WorkspaceId, since: Timestamp, most: u32) -> Result<LogSpan, StoreError> {
@@ -174,13 +190,16 @@ impl Store {
             .collect()
     }
 
-    /// The ids of the users who were created or changed with success, each with when that was last.
+    /// The ids behind `after` of users who were created or changed with success, in their order, each with when that was last.
     pub async fn log_of_users_written(
         &self,
         workspace: &WorkspaceId,
         span: &LogSpan,
+        after: Option<&str>,
+        limit: u32,
     ) -> Result<Vec<(String, Timestamp)>, StoreError> {
-        let rows = span.query(USERS_WRITTEN, workspace).fetch_all(&self.pool).await?;
+        let query = span.query(USERS_WRITTEN, workspace).bind(after.unwrap_or_default().to_owned()).bind(i64::from(limit));
+        let rows = query.fetch_all(&self.pool).await?;
         let read = |row: &AnyRow| {
             let columns = Columns::of(row, "entry of the provisioning log");
             Ok((columns.text("target")?, columns.time("last_at")?))
@@ -194,21 +213,27 @@ impl Store {
         row.as_ref().map(|row| read(workspace, row)).transpose()
     }
 
-    /// Who was deleted, newest first: the text of this name that their entries have as a detail, their id, and when.
+    /// Who was deleted, newest first: those before this entry, with the text of this name that theirs have as a detail.
     pub async fn log_of_deletions(
         &self,
         workspace: &WorkspaceId,
         span: &LogSpan,
         name: &str,
-    ) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
-        let rows = span.query(DELETIONS, workspace).fetch_all(&self.pool).await?;
+        before: Option<&EntryId>,
+        limit: u32,
+    ) -> Result<Vec<Deletion>, StoreError> {
+        let before = before.map_or(LAST, EntryId::as_str).to_owned();
+        let rows = span.query(DELETIONS, workspace).bind(before).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &AnyRow| {
             let columns = Columns::of(row, "entry of the provisioning log");
             let mut detail: Map<String, Value> = columns.json("detail")?;
-            let Some(Value::String(text)) = detail.remove(name) else { return Ok(None) };
-            Ok(Some((text, columns.text("target")?, columns.time("at")?)))
+            let text = match detail.remove(name) {
+                Some(Value::String(text)) => Some(text),
+                Some(_) | None => None,
+            };
+            Ok(Deletion { entry: columns.parsed("id")?, text, target: columns.text("target")?, at: columns.time("at")? })
         };
-        rows.iter().filter_map(|row| read(row).transpose()).collect()
+        rows.iter().map(read).collect()
     }
 
     /// The newest entries of one action of which something went wrong, newest first.

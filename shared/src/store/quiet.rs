@@ -30,7 +30,7 @@ const ADD_EMAIL: &str = "
 pub(super) const READ: &str = concat!(
     "SELECT ",
     user_columns!(),
-    ", may_have_sessions, (SELECT mapping FROM workspaces WHERE id = $1) AS mapping FROM users WHERE workspace_id = $1 AND id = $2"
+    ", (SELECT mapping FROM workspaces WHERE id = $1) AS mapping FROM users WHERE workspace_id = $1 AND id = $2"
 );
 /// Nothing of the record that was read has changed, nor the mapping, and still nobody has signed in. A gateway of the version before
 /// links people without raising the flag: the link says so as well.
@@ -58,7 +58,6 @@ static QUIET_CHANGE: LazyLock<AtOnce> =
 /// A user as read without a lock, and the mapping beside them.
 pub(super) struct Glance {
     pub(super) user: Arc<User>,
-    pub(super) may_have_sessions: bool,
     mapping: Arc<StoredMapping>,
 }
 
@@ -66,7 +65,7 @@ impl Glance {
     /// Whether nobody but the record has to know of the change: no session, no index beside it, no role, no adoption.
     fn is_quiet(&self, after: &Profile) -> bool {
         let before = &self.user.profile;
-        !self.may_have_sessions
+        !self.user.may_have_sessions
             && adoption::is_settled(&self.user)
             && before.active
             && after.active
@@ -99,7 +98,7 @@ impl Store {
         let columns = Columns::of(&row, "user");
         let mapping = Arc::new(StoredMapping { mapping: columns.json("mapping")?, text: columns.text("mapping")? });
         self.recent.remember_mapping(workspace, mapping.clone());
-        Ok(Some(Glance { user: Arc::new(users::read(&row)?), may_have_sessions: columns.flag("may_have_sessions")?, mapping }))
+        Ok(Some(Glance { user: Arc::new(users::read(&row)?), mapping }))
     }
 
     /// Changes somebody as they were a moment ago; `None` if nothing was done, since nobody remembers them, they are not the same any
@@ -112,8 +111,7 @@ impl Store {
         edit: impl Fn(&User) -> Result<Profile, E>,
     ) -> Result<Option<Changed>, StoreError> {
         let Some((user, mapping)) = self.recent.of(workspace, id) else { return Ok(None) };
-        // That they have none, the write itself makes sure of.
-        let glance = Glance { user, may_have_sessions: false, mapping };
+        let glance = Glance { user, mapping };
         let Ok(profile) = edit(&glance.user) else { return Ok(None) };
         if profile == glance.user.profile {
             return Ok(None);

@@ -2,7 +2,7 @@
 //! look-up has read, and the database is asked once instead of twice. What is remembered here is never an answer: the write carries
 //! the version and the mapping, and changes nothing if either is another by now.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use serde_json::Value;
@@ -28,10 +28,17 @@ pub(super) struct StoredMapping {
 }
 
 /// What was read a moment ago. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Recent {
     people: Cache<(WorkspaceId, UserId), Arc<User>>,
     mappings: Cache<WorkspaceId, Arc<StoredMapping>>,
+}
+
+/// Who is remembered is nobody's to read in a log.
+impl fmt::Debug for Recent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recent").finish_non_exhaustive()
+    }
 }
 
 impl Recent {
@@ -44,8 +51,11 @@ impl Recent {
         Self { people, mappings: Cache::builder().max_capacity(MAPPINGS).time_to_live(REMEMBERED_FOR).build() }
     }
 
+    /// Remembers somebody who has never signed in: of everybody else a change has to be told.
     pub(super) fn remember(&self, user: &User) {
-        self.people.insert((user.workspace.clone(), user.id.clone()), Arc::new(user.clone()));
+        if !user.may_have_sessions {
+            self.people.insert((user.workspace.clone(), user.id.clone()), Arc::new(user.clone()));
+        }
     }
 
     pub(super) fn remember_mapping(&self, workspace: &WorkspaceId, mapping: Arc<StoredMapping>) {
@@ -57,10 +67,9 @@ impl Recent {
         Some((self.people.get(&(workspace.clone(), id.clone()))?, self.mappings.get(workspace)?))
     }
 
-    /// Forgets what has turned out to be another by now.
+    /// Forgets somebody who has turned out to be another by now.
     pub(super) fn forget(&self, workspace: &WorkspaceId, id: &UserId) {
         self.people.invalidate(&(workspace.clone(), id.clone()));
-        self.mappings.invalidate(workspace);
     }
 }
 

@@ -33,7 +33,8 @@ use crate::{
 /// The columns of a user, in every statement that reads one.
 macro_rules! user_columns {
     () => {
-        "workspace_id, id, user_name, external_id, active, attributes, origin, login_method, version, ended_seq, created_at, updated_at"
+        "workspace_id, id, user_name, external_id, active, attributes, origin, login_method, may_have_sessions, version, ended_seq,
+        created_at, updated_at"
     };
 }
 pub(super) use user_columns;
@@ -233,7 +234,7 @@ impl Store {
             return Ok(changed);
         }
         let glance = self.glance(workspace, id).await?.ok_or(StoreError::NotFound("user"))?;
-        if !glance.may_have_sessions {
+        if !glance.user.may_have_sessions {
             let profile = edit(&glance.user).map_err(EditError::Refused)?;
             if let Some(changed) = self.change_quietly(&glance, profile, actor).await? {
                 return Ok(changed);
@@ -356,6 +357,7 @@ fn made(workspace: &WorkspaceId, id: UserId, new: NewUser, now: Timestamp) -> Us
         profile: new.profile,
         origin: new.origin,
         login_method: new.login_method,
+        may_have_sessions: new.login_method != LoginMethod::Sso,
         version: 1,
         ended_seq: Seq::default(),
         created_at: now,
@@ -462,6 +464,7 @@ pub(super) fn read(row: &AnyRow) -> Result<User, StoreError> {
         },
         origin: columns.parsed("origin")?,
         login_method: columns.parsed("login_method")?,
+        may_have_sessions: columns.flag("may_have_sessions")?,
         version: columns.number("version")?,
         ended_seq: Seq(columns.number("ended_seq")?),
         created_at: columns.time("created_at")?,

@@ -11,6 +11,7 @@ use std::{
 use sqlx::{
     Error,
     any::{AnyArguments, AnyRow},
+    error::DatabaseError,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -129,26 +130,36 @@ impl Waiting {
 }
 
 async fn carry_out(pool: &Pool, batch: Vec<Waiting>) {
-    match together(pool, &batch).await.map_err(StoreError::from) {
+    match together(pool, &batch).await {
         Ok(shown) => {
             for (one, shown) in batch.into_iter().zip(shown) {
                 one.hears(Ok(shown));
             }
         }
-        Err(StoreError::Unavailable(error)) => {
+        // Nothing was kept, and each shall hear its own.
+        Err(error) if is_of_one(&error) => {
+            for one in batch.into_iter().filter(|one| !one.tell.is_closed()) {
+                let alone = together(pool, std::slice::from_ref(&one)).await;
+                one.hears(alone.map(|shown| shown.into_iter().flatten().collect()).map_err(StoreError::from));
+            }
+        }
+        Err(error) => {
             let error = Arc::new(error);
             for one in batch {
                 one.hears(Err(Error::Io(io::Error::other(error.clone())).into()));
             }
         }
-        // What the database says of one of them: nothing was kept, and each shall hear its own.
-        Err(_) => {
-            for one in batch {
-                let alone = together(pool, std::slice::from_ref(&one)).await;
-                one.hears(alone.map(|shown| shown.into_iter().flatten().collect()).map_err(StoreError::from));
-            }
-        }
     }
+}
+
+/// What SQLite says of a single row: it is too large, breaks a rule, or has a value of the wrong type. Anything else it says of the
+/// whole file, and would say of each.
+const OF_ONE: [u32; 3] = [18, 19, 20];
+
+/// Whether the database refused one of the writes. The lowest byte of an extended result code is the code itself.
+fn is_of_one(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| OF_ONE.contains(&(code & 0xff)))
 }
 
 /// Carries writes of one kind out in one commit, and says what each of them shows.

@@ -331,6 +331,7 @@ mod tests {
             profile,
             origin: Origin::Provisioned,
             login_method: LoginMethod::Sso,
+            may_have_sessions: false,
             version: 1,
             ended_seq: Seq::default(),
             created_at: Timestamp(0),
