@@ -12,8 +12,8 @@ use std::{
 pub use self::meters::Meters;
 use prometheus_client::registry::{Metric, Registry};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::ParseError,
+    Layer,
+    filter::{ParseError, Targets},
     fmt::MakeWriter,
     layer::SubscriberExt,
     util::{SubscriberInitExt, TryInitError},
@@ -60,7 +60,7 @@ pub fn init(environment: impl Iterator<Item = (String, String)>) -> Result<(), T
     Ok(())
 }
 
-fn filter(environment: impl Iterator<Item = (String, String)>) -> Result<EnvFilter, TelemetryError> {
+fn filter(environment: impl Iterator<Item = (String, String)>) -> Result<Targets, TelemetryError> {
     let mut ours = None;
     let mut usual = None;
     for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
@@ -75,7 +75,7 @@ fn filter(environment: impl Iterator<Item = (String, String)>) -> Result<EnvFilt
         (None, Some(text)) => ("RUST_LOG", text),
         (None, None) => ("LOCKSTEP_LOG", "info".to_owned()),
     };
-    EnvFilter::try_new(text).map_err(|source| TelemetryError::Filter { variable, source })
+    text.parse().map_err(|source| TelemetryError::Filter { variable, source })
 }
 
 /// Writes each event, which arrives whole, with its control characters escaped.
