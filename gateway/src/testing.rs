@@ -26,9 +26,9 @@ use lockstep_shared::{
     },
     revoke::Receipt,
     runtime::{Runtime, Schema, open_lease_store},
-    store::{FormerIdentity, NewUser, Reading, Settlement, SignedIn, Store},
+    store::{FormerIdentity, NewUser, PolicyEdit, Reading, Settlement, SignedIn, Store},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -151,6 +151,16 @@ impl TestGateway {
             Ok::<_, Infallible>(profile)
         };
         store.update_user(workspace, user, &Actor::operator(), edit).await.unwrap().settlement
+    }
+
+    /// Defines a schema of the workspace's own for users, in the notation of RFC 7643, section 7.
+    pub(crate) async fn define(&self, workspace: &WorkspaceId, schema: &Value) {
+        let edit = |mut document: Value| {
+            document["extensions"] = json!([{ "resource": "User", "schema": schema }]);
+            Ok::<_, Infallible>(Some(PolicyEdit { document, detail: Value::Null }))
+        };
+        let edited = self.gateway.store.edit_scim_policy(workspace, &Actor::operator(), "scim.schema_added", edit).await;
+        drop(edited.unwrap());
     }
 
     /// A live session of a person, and the `Cookie` header that carries it.

@@ -219,6 +219,7 @@ mod tests {
             let settlement = test.set(&test.gateway.store, &acme, &user, name, value).await;
             test.gateway.road.settle(&acme, settlement).await.unwrap();
         };
+        test.define(&acme, &json!({ "id": FOLDERS, "attributes": [{ "name": "folders", "multiValued": true }] })).await;
         change("userType", json!("Premium")).await;
         change(FOLDERS, json!({ "folders": ["a", "b"] })).await;
         change("name", json!({ "givenName": "Anna", "familyName": "Example" })).await;

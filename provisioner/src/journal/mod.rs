@@ -9,6 +9,7 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 mod turned_away;
+mod workspaces;
 mod writer;
 
 use std::{
@@ -20,7 +21,10 @@ use std::{
 use lockstep_shared::{
     clock::{BootTime, SharedClock},
     id::{EntryId, WorkspaceId},
-    model::provisioning::{Action, Entry, Outcome},
+    model::{
+        oauth_client::OAuthClient,
+        provisioning::{Action, Entry, Outcome},
+    },
     store::Store,
     telemetry::Meters,
 };
@@ -37,7 +41,7 @@ use crate::scim::ScimError;
 pub use self::{
     client::known_as,
     line::Line,
-    names::{NAME_DIGEST, Names},
+    names::{EveryKey, NAME_DIGEST, Names},
     sentence::NOTHING_TO_DO,
     turned_away::{NoToken, OAUTH_CLIENT, Reason},
 };
@@ -91,6 +95,7 @@ impl Journal {
     #[must_use]
     pub fn start(store: Store, clock: SharedClock, tasks: &TaskTracker, closing: CancellationToken, meters: Meters) -> Self {
         let (journal, receiver) = Self::new(clock, QUEUE, meters);
+        tasks.spawn(workspaces::run(journal.clone(), store.clone(), closing.clone()));
         tasks.spawn(writer::run(journal.clone(), receiver, store, closing));
         journal
     }
@@ -126,8 +131,18 @@ impl Journal {
     /// Counts a token that was not granted, to nobody who is known here: neither a client nor a workspace need be there.
     pub fn no_token(&self, workspace: &WorkspaceId, origin: &Origin, why: NoToken) {
         self.0.meters.operated(Action::TokenGrant, why.outcome);
-        let kind = Kind::Token(None, why.kind);
-        self.tell_of(workspace, kind, || Told::token(why, None, origin.client.clone()));
+        self.tell_of(workspace, Kind::StrangersToken, || Told::token(why, None, origin.client.clone()));
+    }
+
+    /// Counts a token that was not granted to a client which is there.
+    pub fn no_token_to(&self, client: &OAuthClient, origin: &Origin, why: NoToken) {
+        self.0.meters.operated(Action::TokenGrant, why.outcome);
+        self.tell_of_no_token(&client.workspace, client.id.as_str(), origin.client.clone(), why);
+    }
+
+    fn tell_of_no_token(&self, workspace: &WorkspaceId, oauth_client: &str, client: String, why: NoToken) {
+        let kind = Kind::Token(oauth_client.to_owned(), why.kind);
+        self.tell_of(workspace, kind, || Told::token(why, Some(oauth_client), client));
     }
 
     fn tell_of(&self, workspace: &WorkspaceId, kind: Kind, told: impl FnOnce() -> Told) {
@@ -270,8 +285,7 @@ impl Record {
     fn tell_of_no_token(&mut self, why: NoToken) {
         self.is_over = true;
         let (oauth_client, client) = (std::mem::take(&mut self.credential), std::mem::take(&mut self.origin.client));
-        let kind = Kind::Token(Some(oauth_client.clone()), why.kind);
-        self.journal.tell_of(&self.workspace, kind, || Told::token(why, Some(&oauth_client), client));
+        self.journal.tell_of_no_token(&self.workspace, &oauth_client, client, why);
     }
 
     fn count(&self, outcome: Outcome) {

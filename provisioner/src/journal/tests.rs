@@ -161,6 +161,26 @@ async fn a_workspace_that_is_not_there_gets_no_line_and_one_that_is_gets_few() {
 }
 
 #[tokio::test]
+async fn strangers_with_ten_thousand_names_silence_no_workspace() {
+    let database = Database::with_acme().await;
+    let running = Running::on(&database);
+    let heeded = tokio::time::timeout(Duration::from_mins(1), async {
+        while !running.journal.tally().heeds(&acme()) {
+            tokio::task::yield_now().await;
+        }
+    });
+    heeded.await.unwrap();
+
+    for n in 0..10_000 {
+        running.journal.turned_away(&format!("w-{n}"), &Reason::NoCredential, "curl");
+    }
+    running.journal.turned_away("acme", &Reason::BadCredential, "Okta SCIM Client 1.0.0");
+    running.stop().await;
+
+    assert_eq!(database.entries("acme").await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_lost_and_counted_and_nobody_waits_for_ever() {
     let database = Database::with_acme().await;
     // Nobody takes anything out of this queue.

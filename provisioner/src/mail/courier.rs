@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     message::{Style, render},
-    schedule::{PATIENCE, next_attempt},
+    schedule::{PATIENCE, is_too_late, next_attempt},
     server::{MailServer, MailSetupError, SendError},
 };
 
@@ -29,6 +29,8 @@ const AT_ONCE: u32 = 4;
 const CLAIMED: Duration = Duration::from_mins(5);
 /// How long an attempt that is under way may go on when the process is told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long it is kept what a notice said that was not taken, so that it can be tried again when the settings are mended.
+const SAID: Duration = Duration::from_hours(7 * 24);
 /// How long it is kept what became of a notice.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
@@ -113,7 +115,7 @@ impl Courier {
         if !letter.is_wanted {
             return ended(NoticeState::Unwanted, "the recipient is not to be told any more".to_owned());
         }
-        if self.clock.now().since(letter.created_at) >= PATIENCE {
+        if is_too_late(letter.created_at, letter.due_at, self.clock.now()) {
             return ended(NoticeState::GivenUp, "it had waited for too long".to_owned());
         }
         let Some(notice) = &letter.notice else {
@@ -174,7 +176,7 @@ fn program(config: &Config) -> Program {
 /// Gives up what nobody sends any more, and forgets what became of old notices.
 pub(crate) async fn sweep(store: &Store, clock: &SharedClock) -> Result<(), StoreError> {
     let now = clock.now();
-    store.sweep_letters(now.minus(PATIENCE), now.minus(KEPT)).await?;
+    store.sweep_letters(now.minus(PATIENCE), now.minus(SAID), now.minus(KEPT)).await?;
     store.bind_recipients().await
 }
 
@@ -222,6 +224,7 @@ mod tests {
             notice: Some(Notice::GuardHeld(Hold { credential: "a".into(), excess, since: clock.now() })),
             attempts: 1,
             created_at: clock.now(),
+            due_at: clock.now(),
         }
     }
 
@@ -245,10 +248,13 @@ mod tests {
         let last = courier.attempt(&Letter { attempts: 20, ..fresh.clone() }).await;
         clock.advance(Duration::from_secs(1));
         let late = courier.attempt(&fresh).await;
+        let wanted_still = courier.attempt(&Letter { due_at: clock.now(), ..fresh.clone() }).await;
 
         assert_eq!((last.0, last.1), (Fate::Ended(NoticeState::GivenUp), "given_up"));
         assert!(last.2.contains("refused"), "what was wrong is kept: {}", last.2);
         assert_eq!((late.0, late.2.as_str()), (Fate::Ended(NoticeState::GivenUp), "it had waited for too long"));
+        assert_eq!(wanted_still.0, Fate::Ended(NoticeState::GivenUp), "once more, and no more");
+        assert!(wanted_still.2.contains("refused"), "it was tried: {}", wanted_still.2);
     }
 
     #[test]

@@ -17,8 +17,12 @@ use lockstep_shared::{
     model::notice::{Hold, Letter, Notice},
 };
 
+use super::line::one_line;
+
 /// The longest name of a workspace in a subject.
 const LONGEST_NAME: usize = 80;
+/// The longest subject.
+const LONGEST_SUBJECT: usize = 120;
 
 /// Why a notice cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +70,9 @@ fn compose(
     // RFC 3834, section 5: nobody's holiday notice answers to it.
     let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
     let message = Message::builder()
-        .from(Mailbox::new(name.as_deref().map(one_line), address.parse::<Address>()?))
+        .from(Mailbox::new(name.as_deref().map(name_of), address.parse::<Address>()?))
         .to(Mailbox::new(None, to.parse::<Address>()?))
-        .subject(one_line(subject))
+        .subject(one_line(subject, LONGEST_SUBJECT))
         .date(date)
         .message_id(Some(format!("<{id}@{}>", style.from.domain())))
         .raw_header(automatic)
@@ -79,10 +83,10 @@ fn compose(
 }
 
 fn held(letter: &Letter, hold: &Hold, program: Program) -> (String, String) {
-    let (workspace, address, name) = (&letter.workspace, &letter.address, one_line(&letter.workspace_name));
+    let (workspace, address, name) = (&letter.workspace, &letter.address, name_of(&letter.workspace_name));
     let Hold { credential, excess, since } = hold;
     let (departed, people, limits) = (excess.departed, excess.people, excess.limits);
-    let credential = one_line(credential);
+    let credential = name_of(credential);
     let subject = format!("Held: a mass removal in {name}");
     let text = format!(
         "The identity provider of {name} (workspace {workspace}) wants to take\n\
@@ -118,13 +122,8 @@ fn held(letter: &Letter, hold: &Hold, program: Program) -> (String, String) {
     (subject, text)
 }
 
-/// A name as it may stand in a header or in a line: no control character, no line end of any kind, nothing that turns text around.
-fn one_line(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let plain: String = text.chars().take(LONGEST_NAME).map(|c| if odd(c) { ' ' } else { c }).collect();
-    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+fn name_of(text: &str) -> String {
+    one_line(text, LONGEST_NAME)
 }
 
 #[cfg(test)]
@@ -153,6 +152,7 @@ mod tests {
             notice: None,
             attempts: 1,
             created_at: Timestamp(1_767_225_600_000),
+            due_at: Timestamp(1_767_225_600_000),
         }
     }
 

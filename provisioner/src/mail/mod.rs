@@ -2,6 +2,7 @@
 //! down, and loses nothing.
 
 mod courier;
+mod line;
 mod message;
 mod schedule;
 mod server;

@@ -18,6 +18,13 @@ pub(super) fn next_attempt(attempts: u32, created_at: Timestamp, now: Timestamp)
     (next < created_at.plus(PATIENCE)).then_some(next)
 }
 
+/// Whether it has waited for too long to be tried at all. What is due after its time was taken up again by an operator, who knows how
+/// old it is.
+pub(super) fn is_too_late(created_at: Timestamp, due_at: Timestamp, now: Timestamp) -> bool {
+    let end = created_at.plus(PATIENCE);
+    now >= end && due_at < end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +46,17 @@ mod tests {
 
         assert!(now > Timestamp(0).plus(PATIENCE.saturating_sub(LONGEST)) && now < Timestamp(0).plus(PATIENCE), "{now:?}");
         assert_eq!(attempts, 20, "a mail server that is away for three days is asked twenty times");
+    }
+
+    #[test]
+    fn what_nobody_could_try_in_time_is_too_late_unless_an_operator_wants_it() {
+        let end = Timestamp(0).plus(PATIENCE);
+        let before = end.minus(Duration::from_secs(1));
+        let later = end.plus(PATIENCE);
+        for (due_at, now, is_late) in
+            [(before, before, false), (before, end, true), (Timestamp(0), later, true), (end, end, false), (end, later, false)]
+        {
+            assert_eq!(is_too_late(Timestamp(0), due_at, now), is_late, "{due_at:?} {now:?}");
+        }
     }
 }

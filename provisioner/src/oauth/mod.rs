@@ -114,9 +114,13 @@ impl Inner {
     async fn grant(&self, parts: &Parts, content: &mut Body) -> Result<Value, OAuthError> {
         let body = whole(content).await?;
         let (from, origin) = (address_of(parts, &self.trusted_proxies), origin_of(parts));
-        let request = TokenRequest::parse(&parts.headers, &body);
-        let TokenRequest { client: named, shown } =
-            request.inspect_err(|error| self.tell_of_malformed(seems_from(&parts.headers, &body), from, &origin, error))?;
+        let TokenRequest { client: named, shown } = match TokenRequest::parse(&parts.headers, &body) {
+            Ok(request) => request,
+            Err(error) => {
+                self.tell_of_malformed(seems_from(&parts.headers, &body), from, &origin, &error).await;
+                return Err(error);
+            }
+        };
         let id = named.or_else(|| shown.subject()).ok_or(OAuthError::InvalidClient)?;
         let visitor = self.visitor(&id, &shown, from);
         // A client that was good lately is not limited for what others do from its address.
@@ -136,10 +140,14 @@ impl Inner {
         granted
     }
 
-    /// Tells the workspace that a request names, for it may well be its provider's. Who sends too many is not listened to.
-    fn tell_of_malformed(&self, named: Option<OAuthClientId>, from: Option<IpAddr>, origin: &Origin, error: &OAuthError) {
-        if let Some(id) = named.filter(|_| self.strangers.attempt(from, self.clock.boot()).is_ok()) {
-            self.journal.no_token(&id.workspace(), origin, refusal::of_malformed(error));
+    /// Tells the workspace that a request names, for it may well be its provider's: as of a client if there is one of that name, else
+    /// as of a stranger. Who sends too many is not listened to.
+    async fn tell_of_malformed(&self, named: Option<OAuthClientId>, from: Option<IpAddr>, origin: &Origin, error: &OAuthError) {
+        let Some(id) = named.filter(|_| self.strangers.attempt(from, self.clock.boot()).is_ok()) else { return };
+        let why = refusal::of_malformed(error);
+        match self.store.oauth_client(&id.workspace(), &id).await {
+            Ok(Some((client, _))) => self.journal.no_token_to(&client, origin, why),
+            Ok(None) | Err(_) => self.journal.no_token(&id.workspace(), origin, why),
         }
     }
 

@@ -100,6 +100,11 @@ impl Told<'_> {
         }
     }
 
+    /// Those whose person has lost access.
+    fn silent(&self) -> usize {
+        self.recipients.len().saturating_sub(self.count())
+    }
+
     /// Whether somebody did not get the newest one.
     fn has_failed(&self) -> bool {
         let newest = self.notices.first().map(|notice| notice.created_at);
@@ -129,6 +134,13 @@ fn show(workspace: &WorkspaceId, guard: &Guard, context: &Context, told: Told<'_
             ("the last mail", written),
         ])
         .warn_if(told.has_failed(), || format!("mail has not arrived: see {program} mail list {workspace}"))
+        .warn_if(told.silent() > 0, || {
+            let (addresses, are) = if told.silent() == 1 { ("address", "is") } else { ("addresses", "are") };
+            format!(
+                "{} {addresses} {are} not told, as whoever they belong to has no access any more: see {program} workspace notify {workspace}",
+                told.silent()
+            )
+        })
         .next_if(is_holding, || {
             format!("If it is meant: {program} scim guard {workspace} approve. If not: mend it at the provider; nothing of it was done.")
         })

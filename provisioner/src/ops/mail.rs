@@ -23,7 +23,7 @@ pub enum Command {
         #[arg(value_parser = address)]
         address: String,
     },
-    /// Show what became of a workspace's notices, newest first; they are kept for 30 days without what they said
+    /// Show what became of a workspace's notices, newest first, in the last 30 days
     List {
         /// The workspace
         workspace: WorkspaceId,
@@ -31,7 +31,8 @@ pub enum Command {
         #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
     },
-    /// Try what is waiting again at once, for instance when the mail server is back
+    /// Try again at once what is waiting, and what was refused or given up in the last 7 days: when the mail server is back, or the
+    /// settings are mended
     Retry {
         /// The workspace
         workspace: WorkspaceId,
@@ -71,18 +72,18 @@ async fn list(context: &Context, workspace: &WorkspaceId, limit: u32) -> Result<
         .heading(format!("Notices of workspace {workspace}"))
         .table(&["written", "what", "to", "state", "attempts", "next or end", "the server said"], notices.iter().map(line))
         .warn_if(waits && context.config().mail.is_none(), || "what waits stays: the configuration has no [mail]".to_owned())
-        .next_if(waits && context.config().mail.is_some(), || {
-            format!("To try what waits again at once: {program} mail retry {workspace}")
+        .next_if(notices.iter().any(|notice| notice.is_kept) && context.config().mail.is_some(), || {
+            format!("To try again at once what waits, was refused or was given up: {program} mail retry {workspace}")
         }))
 }
 
 async fn retry(context: &Context, workspace: &WorkspaceId) -> Result<Output, OpsError> {
     mail(context)?;
     context.workspace(workspace).await?;
-    let hurried = context.store().await?.hurry_letters(workspace, &Actor::operator()).await?;
+    let retried = context.store().await?.retry_letters(workspace, &Actor::operator()).await?;
     let program = context.program();
-    Ok(Output::of(json!({ "workspace": workspace, "notices": hurried }))
-        .heading(format!("{hurried} notices of workspace {workspace} are tried again within seconds, where the service runs."))
+    Ok(Output::of(json!({ "workspace": workspace, "notices": retried }))
+        .heading(format!("{retried} notices of workspace {workspace} are tried again within seconds, where the service runs."))
         .next(format!("See what comes of it: {program} mail list {workspace}")))
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use lockstep_shared::{
+    check::chain,
+    config::Program,
     id::WorkspaceId,
     model::{
         audit::Actor,
@@ -11,7 +13,7 @@ use lockstep_shared::{
         text::EmailAddress,
         workspace::{Enforcement, Plan, Workspace, WorkspaceState},
     },
-    store::{Domain, StoreError},
+    store::{Domain, Store, StoreError},
 };
 use serde_json::{Value, json};
 
@@ -110,16 +112,31 @@ async fn create(context: &Context, id: &WorkspaceId, name: &str, plan: Plan, adm
         .rows(rows(&workspace, &addresses));
     if let Some(email) = admin {
         let (user, token) = store.invite(id, email, INVITATION, &Actor::operator()).await?;
-        let is_told = is_mailable(email) && store.add_recipient(id, email, &Actor::operator()).await?;
+        // The link is nowhere but here: what fails from now on is said beside it.
+        let not_told = not_told(store, program, id, email).await;
         let setup_url = addresses.invitation(id, &token);
         output = output
             .member("setup_url", json!(setup_url))
             .member("admin", json!(user))
-            .warn_if(!is_told, || format!("notices cannot be mailed to {email}: have another address told by `{program} workspace notify {id} --add ADDRESS`"))
+            .warn_if(not_told.is_some(), || not_told.unwrap_or_default())
             .next(format!("Send this link to {email}; it works once, within 72 hours:"))
             .next(format!("  {setup_url}"));
     }
     Ok(output.next(format!("Register the company's provider: {program} connection add {id} --preset PRESET")))
+}
+
+/// Has the first admin told by mail; why they are not, and what to do about it.
+async fn not_told(store: &Store, program: Program, id: &WorkspaceId, email: &str) -> Option<String> {
+    let notify = format!("{program} workspace notify {id} --add");
+    if !is_mailable(email) {
+        return Some(format!("notices cannot be mailed to {email}: have another address told by `{notify} ADDRESS`"));
+    }
+    let why = match store.add_recipient(id, email, &Actor::operator()).await {
+        Ok(true) => return None,
+        Ok(false) => "as many as may be are told already".to_owned(),
+        Err(error) => chain(&error),
+    };
+    Some(format!("{email} is not told of what has to be looked at ({why}): have it told by `{notify} {email}`"))
 }
 
 async fn show(context: &Context, id: &WorkspaceId) -> Result<Output, OpsError> {

@@ -4,7 +4,9 @@
 use lockstep_shared::{
     id::{GroupId, WorkspaceId},
     model::{
+        definitions::has_own_schemas,
         group::{Group, GroupProfile, MemberChange},
+        members::Members,
         revocation::Seq,
     },
     store::{GroupDeletion, GroupMatch, Settlement, Store, StoreError},
@@ -30,8 +32,9 @@ use crate::scim::{
     write::Shown,
 };
 
-/// The most members that the groups of one list are shown with; a group by itself is shown with all of its own.
-const LISTED_AT_MOST: usize = 400_000;
+/// The most members that the groups of one page are shown with: each takes some fifty bytes of memory until it is written. A page
+/// ends before the group that has more, but the first group of a page is shown with all of its own.
+pub(super) const LISTED_AT_MOST: usize = 400_000;
 /// Up to here, members that a filter names are asked for by themselves.
 const ASKED_AT_MOST: usize = 16;
 
@@ -88,9 +91,10 @@ impl ScimService {
         wanted: &Preconditions,
     ) -> Result<Answer, Failure> {
         let group = self.store.group(&caller.workspace.id, &group_id(id)?).await?.ok_or(ScimError::NotFound)?;
-        // The members are others' records: this version is as old as it was when one of them was renamed or deleted.
+        // The members are others' records: this version is as old as it was when one of them was renamed or deleted; and as old as it
+        // was when a schema came or went by which something of the group is seen.
         let shows_others = projection(caller, query).wants(Groups::ROWS, caller.policy.schemas().of(ResourceKind::Group));
-        if !shows_others && wanted.has(group.version) {
+        if !shows_others && !has_own_schemas(&group.profile.attributes) && wanted.has(group.version) {
             return Ok(Answer::NotModified { etag: group_envelope(&group, "").etag() });
         }
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
@@ -221,9 +225,10 @@ impl ScimService {
         let projection = projection(caller, query);
         let envelope = group_envelope(group, &base_url);
         let (etag, location) = (envelope.etag(), envelope.location(ResourceKind::Group));
-        let groups = Groups { store: &self.store, workspace: &caller.workspace.id, schema, base_url: base_url.clone() };
-        let (shown, _) = groups.show(group, &projection).await?;
-        Ok((shown, etag, location))
+        let (store, workspace) = (&self.store, &caller.workspace.id);
+        let groups = Groups { store, workspace, schema, base_url: base_url.clone(), room: LISTED_AT_MOST };
+        let members = if groups.shows_members(&projection) { Some(store.members(workspace, &group.id).await?) } else { None };
+        Ok((groups.as_answered(group, members, &projection), etag, location))
     }
 }
 
@@ -238,16 +243,6 @@ pub(super) fn group_id(text: &str) -> Result<GroupId, ScimError> {
 
 fn ids(members: Vec<MemberRef>) -> Vec<String> {
     members.into_iter().map(|member| member.value).collect()
-}
-
-/// Each member takes some fifty bytes of memory until it is written, and a page of groups may have any number of them.
-fn bounded(members: usize, groups: usize) -> Result<usize, ScimError> {
-    if groups > 1 && members > LISTED_AT_MOST {
-        return Err(ScimError::TooMany(format!(
-            "these groups have more than {LISTED_AT_MOST} members: ask for fewer groups, or add excludedAttributes=members"
-        )));
-    }
-    Ok(members)
 }
 
 /// What the provider calls these members, if it says so.
@@ -276,6 +271,8 @@ pub(super) struct Groups<'s> {
     pub(super) workspace: &'s WorkspaceId,
     pub(super) schema: &'s ResourceSchema,
     pub(super) base_url: String,
+    /// How many members one page has room for.
+    pub(super) room: usize,
 }
 
 impl Source for Groups<'_> {
@@ -335,11 +332,18 @@ impl Source for Groups<'_> {
     }
 
     async fn shown(&self, groups: &[Group], projection: &Projection) -> Result<Vec<Shown>, Failure> {
-        let (mut shown, mut members) = (Vec::with_capacity(groups.len()), 0);
+        let (mut shown, mut room) = (Vec::with_capacity(groups.len()), self.room);
         for group in groups {
-            let (group, more) = self.show(group, projection).await?;
-            members = bounded(members + more, groups.len())?;
-            shown.push(group);
+            let members = if !self.shows_members(projection) {
+                None
+            } else if shown.is_empty() {
+                Some(self.store.members(self.workspace, &group.id).await?)
+            } else {
+                let Some(members) = self.store.members_within(self.workspace, &group.id, room).await? else { break };
+                Some(members)
+            };
+            room = room.saturating_sub(members.as_ref().map_or(0, Members::len));
+            shown.push(self.as_answered(group, members, projection));
         }
         Ok(shown)
     }
@@ -351,16 +355,16 @@ impl Groups<'_> {
         assemble(self.schema, &group_document(&group.profile), &group_envelope(group, &self.base_url), rows)
     }
 
-    /// A group as it is answered, and how many members it is answered with. They are read now and written later.
-    async fn show(&self, group: &Group, projection: &Projection) -> Result<(Shown, usize), StoreError> {
-        if !projection.wants(Self::ROWS, self.schema) {
-            return Ok((projection.apply(self.whole(group, None), self.schema).into(), 0));
-        }
-        let members = self.store.members(self.workspace, &group.id).await?;
-        let count = members.len();
-        let document = projection.apply(self.whole(group, Some(Vec::new())), self.schema);
+    fn shows_members(&self, projection: &Projection) -> bool {
+        projection.wants(Self::ROWS, self.schema)
+    }
+
+    /// A group as it is answered, with the members if they are shown: they have been read and are written later.
+    fn as_answered(&self, group: &Group, members: Option<Members>, projection: &Projection) -> Shown {
+        let document = projection.apply(self.whole(group, members.as_ref().map(|_| Vec::new())), self.schema);
+        let Some(members) = members else { return document.into() };
         let entries = MembersToWrite::new(members, Self::ROWS, projection, self.schema, self.base_url.clone());
-        Ok((Shown::with_rows(document, Self::ROWS, entries), count))
+        Shown::with_rows(document, Self::ROWS, entries)
     }
 
     /// The members by which a filter and an order judge the group: of a large one, a few.
@@ -376,17 +380,5 @@ impl Groups<'_> {
         let first: Vec<Value> = members.next().into_iter().collect();
         let deciding = looks.questions.as_ref().map(|questions| questions.deciding(first.iter().cloned().chain(members)));
         Ok(first.into_iter().filter(|_| looks.at_first).chain(deciding.into_iter().flatten()).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_groups_has_an_end_and_one_group_has_none() {
-        assert_eq!(bounded(LISTED_AT_MOST, 2), Ok(LISTED_AT_MOST));
-        assert!(matches!(bounded(LISTED_AT_MOST + 1, 2), Err(ScimError::TooMany(_))));
-        assert_eq!(bounded(LISTED_AT_MOST + 1, 1), Ok(LISTED_AT_MOST + 1));
     }
 }

@@ -14,7 +14,7 @@ use super::{
     answer::Answer,
     caller::Caller,
     failure::Failure,
-    groups::Groups,
+    groups::{Groups, LISTED_AT_MOST},
     listing::{Listing, PAGES},
     record::note_filter,
     request::Query,
@@ -34,7 +34,7 @@ impl ScimService {
         let schemas = caller.policy.schemas();
         let (of_users, of_groups) = (schemas.of(ResourceKind::User), schemas.of(ResourceKind::Group));
         let users = Users { store, workspace, schema: of_users, base_url: base_url.clone() };
-        let groups = Groups { store, workspace, schema: of_groups, base_url };
+        let groups = Groups { store, workspace, schema: of_groups, base_url, room: LISTED_AT_MOST };
         let listing = Listing::read(kind, (users, groups), query, schemas, caller.policy.profile())?;
         note_filter(caller, listing.filter());
         let list = if let Some(cursor) = query.cursor.as_deref().map(str::trim) {

@@ -1,6 +1,6 @@
-//! The percent-encoding of a request line (RFC 3986, section 2.1), undone here, once, and nowhere else.
+//! The percent-encoding of a request line, undone here, once: what its paths and parameters stand for.
 
-use std::iter;
+use lockstep_shared::percent::bytes;
 
 /// The segments of a path, each decoded: `%3A` is what `encodeURIComponent` makes of the colons of a URN, and `%55sers` is `Users`
 /// (RFC 3986, section 6.2.2.2). A segment has none where it would be another path to whoever reads it after us: with a slash or a
@@ -80,26 +80,6 @@ impl Quotes {
         }
         self.is_open
     }
-}
-
-/// The bytes that a text stands for, each with whether it is written as itself. What only looks like an encoded byte is itself.
-fn bytes(text: &str) -> impl Iterator<Item = (u8, bool)> {
-    let mut rest = text.as_bytes();
-    iter::from_fn(move || {
-        let (first, behind) = rest.split_first()?;
-        if let (b'%', [high, low, behind @ ..]) = (first, behind)
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            rest = behind;
-            return Some((high << 4 | low, false));
-        }
-        rest = behind;
-        Some((*first, true))
-    })
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use lockstep_shared::{
     id::{UserId, WorkspaceId},
-    model::user::{LoginMethod, Origin, User},
+    model::{
+        definitions::has_own_schemas,
+        user::{LoginMethod, Origin, User},
+    },
     store::{Changed, Deletion, GroupRef, NewUser, Store, StoreError, UserMatch},
 };
 use serde_json::{Value, json};
@@ -63,9 +66,10 @@ impl ScimService {
         wanted: &Preconditions,
     ) -> Result<Answer, Failure> {
         let user = self.store.user(&caller.workspace.id, &user_id(id)?).await?.ok_or(ScimError::NotFound)?;
-        // The groups are others' records: this version is as old as it was when they changed.
+        // The groups are others' records: this version is as old as it was when they changed; and as old as it was when a schema came or
+        // went by which something of the user is seen.
         let shows_others = projection(caller, query).wants(Users::ROWS, caller.policy.schemas().of(ResourceKind::User));
-        if !shows_others && wanted.has(user.version) {
+        if !shows_others && !has_own_schemas(&user.profile.attributes) && wanted.has(user.version) {
             return Ok(Answer::NotModified { etag: user_envelope(&user, "").etag() });
         }
         let (body, etag, location) = self.show_user(caller, query, &user, None).await?;
@@ -286,8 +290,12 @@ impl Users<'_> {
             for user in users {
                 groups.insert(user.id.to_string(), self.store.groups_of(self.workspace, &user.id).await?);
             }
-        } else if let (Some(first), Some(last)) = (users.first(), users.last()) {
-            for (member, group) in self.store.groups_of_range(self.workspace, &first.id, &last.id).await? {
+            return Ok(groups);
+        }
+        // They stand in the order that the list is given, which need not be that of their ids.
+        let ids = || users.iter().map(|user| &user.id);
+        if let (Some(first), Some(last)) = (ids().min(), ids().max()) {
+            for (member, group) in self.store.groups_of_range(self.workspace, first, last).await? {
                 groups.entry(member).or_default().push(group);
             }
         }

@@ -81,8 +81,8 @@ enum Returned {
 
 /// Whether a record has anything whose sight depends on definitions; most have not.
 #[must_use]
-pub fn has_own_schemas(profile: &Profile) -> bool {
-    profile.attributes.keys().any(|name| is_own(name))
+pub fn has_own_schemas(attributes: &Map<String, Value>) -> bool {
+    attributes.keys().any(|name| is_own(name))
 }
 
 fn is_own(name: &str) -> bool {
@@ -235,8 +235,8 @@ mod tests {
         assert_eq!(without(of_groups), without(json!([])));
         assert_eq!(without(own)[URN.to_uppercase()], json!({ "A": "x" }), "in the spelling of the definition");
         assert_eq!(Definitions::read(json!({})).unwrap(), Definitions::default());
-        assert!(has_own_schemas(&profile(&record)));
-        assert!(!has_own_schemas(&profile(&json!({ "title": "CEO", ENTERPRISE: {} }))));
+        assert!(has_own_schemas(&profile(&record).attributes));
+        assert!(!has_own_schemas(&profile(&json!({ "title": "CEO", ENTERPRISE: {} })).attributes));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Notices: what people are told by mail, and what became of it. A notice holds facts, not sentences, and nothing about whoever
-//! is affected; it is kept no longer than it is on its way.
+//! is affected; it is kept while it is on its way or may be sent after all.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +75,10 @@ pub struct Letter {
     pub notice: Option<Notice>,
     /// How often it was tried, this time included; also the claim's number.
     pub attempts: u32,
-    /// Since when it waits.
+    /// When it was written.
     pub created_at: Timestamp,
+    /// Since when this attempt may be made.
+    pub due_at: Timestamp,
 }
 
 /// A notice to one recipient, as operators see it.
@@ -100,6 +102,8 @@ pub struct NoticeRecord {
     pub ended_at: Option<Timestamp>,
     /// What the server said last, or why it could not be asked.
     pub answer: String,
+    /// Whether it is known what it said, without which it cannot be sent.
+    pub is_kept: bool,
 }
 
 /// Somebody who is told.

@@ -34,6 +34,9 @@ macro_rules! members_shown {
 
 pub(super) const OF_GROUP: &str = concat!(members_shown!(), " AND m.member_id > $3 ORDER BY m.member_id LIMIT $4");
 pub(super) const NAMED: &str = concat!(members_shown!(), " AND m.member_id = $3");
+/// Whether there is anybody behind so many.
+pub(super) const BEHIND: &str = "
+    SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2 ORDER BY member_id LIMIT 1 OFFSET $3";
 const IDS: &str = "SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2";
 const IDS_AFTER: &str = "
     SELECT member_id FROM group_members WHERE workspace_id = $1 AND group_id = $2 AND member_id > $3 ORDER BY member_id LIMIT $4";
@@ -94,16 +97,32 @@ impl Store {
             return Ok(few.into_iter().collect());
         }
         let mut snapshot = self.snapshot().await?;
-        let (mut members, mut after) = (Members::default(), String::new());
-        loop {
-            let read = stretch(&mut *snapshot, workspace, group, &after).await?;
-            let is_last = is_the_last(&read);
-            after = read.last().map(|member| member.id.clone()).unwrap_or_default();
-            members.extend(read);
-            if is_last {
-                break;
-            }
+        let members = by_stretches(&mut snapshot, workspace, group).await?;
+        snapshot.rollback().await?;
+        Ok(members)
+    }
+
+    /// The same of a group that has at most so many; of one that has more, `None`, before they are read.
+    pub async fn members_within(
+        &self,
+        workspace: &WorkspaceId,
+        group: &GroupId,
+        most: usize,
+    ) -> Result<Option<Members>, StoreError> {
+        let few = stretch(&self.pool, workspace, group, "").await?;
+        if few.len() > most {
+            return Ok(None);
         }
+        if is_the_last(&few) {
+            return Ok(Some(few.into_iter().collect()));
+        }
+        let mut snapshot = self.snapshot().await?;
+        let behind = sqlx::query(BEHIND).bind(workspace.as_str()).bind(group.as_str());
+        let behind = behind.bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_optional(&mut *snapshot).await?;
+        let members = match behind {
+            Some(_) => None,
+            None => Some(by_stretches(&mut snapshot, workspace, group).await?),
+        };
         snapshot.rollback().await?;
         Ok(members)
     }
@@ -137,6 +156,20 @@ impl Store {
         last: &UserId,
     ) -> Result<Vec<(String, GroupRef)>, StoreError> {
         groups_between(&self.pool, workspace, first, last).await
+    }
+}
+
+/// Everybody in a group, in the snapshot of a transaction.
+async fn by_stretches(on: &mut sqlx::AnyConnection, workspace: &WorkspaceId, group: &GroupId) -> Result<Members, StoreError> {
+    let (mut members, mut after) = (Members::default(), String::new());
+    loop {
+        let read = stretch(&mut *on, workspace, group, &after).await?;
+        let is_last = is_the_last(&read);
+        after = read.last().map(|member| member.id.clone()).unwrap_or_default();
+        members.extend(read);
+        if is_last {
+            return Ok(members);
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub use passwords::PasswordAccount;
 pub use people::{ClaimSource, Freshness, Reading, Refusal, SignedIn};
 pub use plans::INDEXED;
 pub use policies::PolicyEdit;
-pub use provisioning_log::{LogCount, LogQuery, LogSpan};
+pub use provisioning_log::{LogCount, LogDeletion, LogQuery, LogSpan};
 pub use replicas::{Renewal, Replica, ReplicaState};
 pub use revocations::Rows;
 pub use tokens::TooManyLive;

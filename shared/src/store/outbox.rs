@@ -1,5 +1,6 @@
 //! The outbox: notices on their way. A notice is written in the transaction that it tells of, and sent at least once by whichever
-//! process claims it first; what became of it is kept for a while, without what it said.
+//! process claims it first; what became of it is kept for a while. What was not taken is kept with what it said for some of that time,
+//! so that an operator can have it tried again.
 
 use std::time::Duration;
 
@@ -32,29 +33,37 @@ const CLAIM: &str = "
     WHERE state = 'waiting' AND due_at <= $1 AND claimed_until <= $1 AND (workspace_id, id) IN (
         SELECT workspace_id, id FROM outbox
         WHERE state = 'waiting' AND due_at <= $1 AND claimed_until <= $1 ORDER BY due_at LIMIT $3)
-    RETURNING workspace_id, id, address_key, address, content, attempts, created_at";
+    RETURNING workspace_id, id, address_key, address, content, attempts, created_at, due_at";
 const ENVELOPE: &str = concat!(
     "SELECT w.name, COALESCE((SELECT ",
     is_told!(),
     " FROM recipients r WHERE r.workspace_id = $1 AND r.address_key = $2), 0) AS is_told FROM workspaces w WHERE w.id = $1"
 );
 const END: &str = "
-    UPDATE outbox SET state = $4, ended_at = $5, answer = $6, content = '', claimed_until = 0
+    UPDATE outbox SET state = $4, ended_at = $5, answer = $6, claimed_until = 0,
+        content = CASE WHEN $4 IN ('refused', 'given_up') THEN content ELSE '' END
     WHERE workspace_id = $1 AND id = $2 AND attempts = $3 AND state = 'waiting'";
 const PUT_BACK: &str = "
     UPDATE outbox SET due_at = $4, answer = $5, claimed_until = 0
     WHERE workspace_id = $1 AND id = $2 AND attempts = $3 AND state = 'waiting'";
-const HURRY: &str = "UPDATE outbox SET due_at = $2 WHERE workspace_id = $1 AND state = 'waiting' AND due_at > $2";
+/// The attempts are counted on: they are also the number of a claim.
+const RETRY: &str = "
+    UPDATE outbox SET state = 'waiting', due_at = $2, ended_at = 0, claimed_until = 0
+    WHERE workspace_id = $1
+        AND ((state = 'waiting' AND due_at > $2) OR (state IN ('refused', 'given_up') AND content <> ''))";
 const WAITING: &str = "
     SELECT COUNT(*) AS waiting, COUNT(CASE WHEN due_at <= $1 AND claimed_until <= $1 THEN 1 END) AS due
     FROM outbox WHERE state = 'waiting'";
 const LATEST: &str = "
-    SELECT id, kind, address, state, attempts, created_at, due_at, ended_at, answer FROM outbox
+    SELECT id, kind, address, state, attempts, created_at, due_at, ended_at, answer,
+        CASE WHEN content = '' THEN 0 ELSE 1 END AS is_kept
+    FROM outbox
     WHERE workspace_id = $1 ORDER BY id DESC LIMIT $2";
 const GIVE_UP: &str = "
-    UPDATE outbox SET state = 'given_up', ended_at = $2, content = ''
-    WHERE state = 'waiting' AND created_at <= $1 AND claimed_until <= $2";
-const SWEEP: &str = "DELETE FROM outbox WHERE ended_at > 0 AND ended_at <= $1";
+    UPDATE outbox SET state = 'given_up', ended_at = $2
+    WHERE state = 'waiting' AND due_at <= $1 AND claimed_until <= $2";
+const FORGET_CONTENT: &str = "UPDATE outbox SET content = '' WHERE ended_at > 0 AND ended_at <= $1 AND content <> ''";
+const FORGET: &str = "DELETE FROM outbox WHERE ended_at > 0 AND ended_at <= $1";
 
 /// Whether this deployment mails notices. Without a mail server nothing is written that would go out when one comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,14 +137,15 @@ impl Store {
         tx.commit().await
     }
 
-    /// Has everything of a workspace that waits sent at the next opportunity; how much it is.
-    pub async fn hurry_letters(&self, workspace: &WorkspaceId, actor: &Actor) -> Result<u64, StoreError> {
+    /// Has everything of a workspace that waits sent at the next opportunity, and what was refused or given up and can still be sent;
+    /// how much it is.
+    pub async fn retry_letters(&self, workspace: &WorkspaceId, actor: &Actor) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;
-        let hurried = sqlx::query(HURRY).bind(workspace.as_str()).bind(now).execute(tx.on()).await?.rows_affected();
-        tx.audit(workspace, actor, "notices.hurried", workspace.as_str(), &json!({ "notices": hurried })).await?;
+        let retried = sqlx::query(RETRY).bind(workspace.as_str()).bind(now).execute(tx.on()).await?.rows_affected();
+        tx.audit(workspace, actor, "notices.retried", workspace.as_str(), &json!({ "notices": retried })).await?;
         tx.commit().await?;
-        Ok(hurried)
+        Ok(retried)
     }
 
     /// How much is on its way, in all workspaces.
@@ -151,12 +161,14 @@ impl Store {
         rows.iter().map(record).collect()
     }
 
-    /// Gives up what has waited since before `oldest`, and forgets what ended before `forgotten`.
-    pub async fn sweep_letters(&self, oldest: Timestamp, forgotten: Timestamp) -> Result<(), StoreError> {
+    /// Gives up what was due before `untried` and that nobody tries, and forgets what was said before `unsaid` and what ended before
+    /// `forgotten`.
+    pub async fn sweep_letters(&self, untried: Timestamp, unsaid: Timestamp, forgotten: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now().0;
-        sqlx::query(GIVE_UP).bind(oldest.0).bind(now).execute(tx.on()).await?;
-        sqlx::query(SWEEP).bind(forgotten.0).execute(tx.on()).await?;
+        sqlx::query(GIVE_UP).bind(untried.0).bind(now).execute(tx.on()).await?;
+        sqlx::query(FORGET_CONTENT).bind(unsaid.0).execute(tx.on()).await?;
+        sqlx::query(FORGET).bind(forgotten.0).execute(tx.on()).await?;
         tx.commit().await
     }
 }
@@ -175,6 +187,7 @@ async fn letter(tx: &mut Tx, row: &AnyRow) -> Result<Letter, StoreError> {
         notice: columns.json("content").ok(),
         attempts: attempts(&columns)?,
         created_at: columns.time("created_at")?,
+        due_at: columns.time("due_at")?,
     })
 }
 
@@ -192,6 +205,7 @@ fn record(row: &AnyRow) -> Result<NoticeRecord, StoreError> {
         due_at: (state == NoticeState::Waiting).then_some(due_at),
         ended_at: (ended_at.0 > 0).then_some(ended_at),
         answer: columns.text("answer")?,
+        is_kept: columns.flag("is_kept")?,
     })
 }
 

@@ -20,6 +20,7 @@ pub const INDEXED: &[(&str, &str)] = &[
     ("groups behind an id", groups::AFTER),
     ("the last change of a group", groups::CHANGED),
     ("members behind an id", members::OF_GROUP),
+    ("whether there are more members", members::BEHIND),
     ("a member by id", members::NAMED),
     ("groups of a user", members::OF_USER),
 ];

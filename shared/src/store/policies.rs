@@ -81,7 +81,7 @@ pub(super) async fn seen_on(
     workspace: &WorkspaceId,
     profile: Profile,
 ) -> Result<Profile, StoreError> {
-    if !has_own_schemas(&profile) {
+    if !has_own_schemas(&profile.attributes) {
         return Ok(profile);
     }
     let row = sqlx::query(ONE).bind(workspace.as_str()).fetch_optional(on).await?;

@@ -150,7 +150,7 @@ impl LogCount {
 
 /// A user's end, as the log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deletion {
+pub struct LogDeletion {
     /// The entry.
     pub entry: EntryId,
     /// What is kept of them as a detail.
@@ -221,7 +221,7 @@ impl Store {
         name: &str,
         before: Option<&EntryId>,
         limit: u32,
-    ) -> Result<Vec<Deletion>, StoreError> {
+    ) -> Result<Vec<LogDeletion>, StoreError> {
         let before = before.map_or(LAST, EntryId::as_str).to_owned();
         let rows = span.query(DELETIONS, workspace).bind(before).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         let read = |row: &AnyRow| {
@@ -231,7 +231,7 @@ impl Store {
                 Some(Value::String(text)) => Some(text),
                 Some(_) | None => None,
             };
-            Ok(Deletion { entry: columns.parsed("id")?, text, target: columns.text("target")?, at: columns.time("at")? })
+            Ok(LogDeletion { entry: columns.parsed("id")?, text, target: columns.text("target")?, at: columns.time("at")? })
         };
         rows.iter().map(read).collect()
     }

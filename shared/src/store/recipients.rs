@@ -1,5 +1,5 @@
-//! Whom a workspace has told by mail. An address that belongs to a person of the workspace is told while that person has access: who
-//! was deactivated or deleted hears nothing, and nor does whoever comes after them under the same address.
+//! Whom a workspace has told by mail. An address is bound to the person of the workspace who has access under it, and is told while
+//! that person does: who was deactivated or deleted hears nothing, and nor does whoever comes after them under the same address.
 
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -24,18 +24,15 @@ macro_rules! owners {
     };
 }
 
-/// Whether a recipient `r` is told. An address of nobody is one of a team or a mailing list.
+/// Whether a recipient `r` is told. Only the person whom an address is bound to can silence it: an account that a provider makes under a
+/// team's address, and makes without access, is no reason to tell the team nothing.
 macro_rules! is_told {
     () => {
-        concat!(
-            "CASE WHEN r.user_id IS NULL THEN COALESCE((SELECT MAX(o.active) FROM (",
-            $crate::store::recipients::owners!(),
-            ") AS o), 1)
-            ELSE COALESCE((SELECT u.active FROM users u WHERE u.workspace_id = r.workspace_id AND u.id = r.user_id), 0) END"
-        )
+        "CASE WHEN r.user_id IS NULL THEN 1
+        ELSE COALESCE((SELECT u.active FROM users u WHERE u.workspace_id = r.workspace_id AND u.id = r.user_id), 0) END"
     };
 }
-pub(super) use {is_told, owners};
+pub(super) use is_told;
 
 const ALL: &str = concat!(
     "SELECT r.address, r.user_id, r.created_at, ",

@@ -30,6 +30,7 @@ const INSERT: &str = "
     INSERT INTO workspaces (id, name, plan, state, enforcement, stage, scim_enabled, created_at)
     VALUES ($1, $2, $3, 'active', 'off', '{}', 0, $4)";
 const ONE: &str = concat!("SELECT ", workspace_columns!(), " FROM workspaces w WHERE w.id = $1");
+const ALL: &str = "SELECT id FROM workspaces";
 const SET_NAME: &str = "UPDATE workspaces SET name = $2 WHERE id = $1";
 const SET_PLAN: &str = "UPDATE workspaces SET plan = $2 WHERE id = $1";
 const SET_STATE: &str = "UPDATE workspaces SET state = $2 WHERE id = $1";
@@ -56,6 +57,12 @@ impl Store {
     /// Reads one workspace.
     pub async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
         sqlx::query(ONE).bind(id.as_str()).fetch_optional(&self.pool).await?.as_ref().map(read).transpose()
+    }
+
+    /// The ids of all workspaces.
+    pub async fn workspace_ids(&self) -> Result<Vec<WorkspaceId>, StoreError> {
+        let rows = sqlx::query(ALL).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Columns::of(row, "workspace").parsed("id")).collect()
     }
 
     /// Reads one workspace in the snapshot of a transaction.

@@ -53,6 +53,9 @@ on_each_database! {
         assert_eq!(guard["mail"]["newest"]["notices"], json!({ "waiting": 1, "sent": 1, "refused": 1 }));
         assert!(guard["warnings"][0].as_str().unwrap().contains("mail list acme"), "{guard}");
         assert!(office.metrics().await.contains("lockstep_mails_total{outcome=\"refused\"} 1"));
+        assert_eq!(office.command(&["mail", "retry", "acme"]).await["notices"], 2, "what was refused, and what waits");
+        let again = async || office.notices().await.into_iter().find(|(to, state, attempts, _)| to.starts_with("refused") && state == "refused" && *attempts == 2);
+        eventually("a second refusal", Duration::from_secs(20), again).await.unwrap();
         let log = office.provisioner.log();
         assert!(!log.contains("refused@acme.example") && log.contains("code=550") | log.contains("\"code\":550"), "{log}");
     }

@@ -98,12 +98,11 @@ async fn a_server_that_is_not_known_or_does_not_know_us_gets_nothing() {
     assert!(smtp.mails().unwrap().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_that_is_wrong_for_now_loses_no_notice() {
-    let smtp = Smtp::start_secure(PASSWORD).await.unwrap();
+/// Holds something while the server refuses us with this code, and mends the settings.
+async fn mended(smtp: &Smtp, broken: String, code: &str) {
     let mut site = site();
-    mailing(&mut site, &smtp);
-    site.set("mail.smtp_url", smtp.url().replace(PASSWORD, "wrong"));
+    mailing(&mut site, smtp);
+    site.set("mail.smtp_url", broken);
     let redis = Redis::start().await.unwrap();
     site.set("redis.url", redis.url());
     let mut provisioner = site.provisioner().await.unwrap();
@@ -114,8 +113,8 @@ async fn a_password_that_is_wrong_for_now_loses_no_notice() {
     }
     let list = async || site.command(&["mail", "list", "acme"]).await.unwrap()["notices"][0].clone();
     let refused =
-        async || Some(list().await).filter(|notice| notice["answer"].as_str().is_some_and(|answer| answer.contains("535")));
-    let notice = eventually("a refused login", Duration::from_secs(20), refused).await.unwrap();
+        async || Some(list().await).filter(|notice| notice["answer"].as_str().is_some_and(|answer| answer.contains(code)));
+    let notice = eventually("a refusal", Duration::from_secs(20), refused).await.unwrap();
     assert_eq!(notice["state"], "waiting", "what is said of us is not said of the notice");
 
     site.set("mail.smtp_url", smtp.url());
@@ -124,6 +123,21 @@ async fn a_password_that_is_wrong_for_now_loses_no_notice() {
     site.command(&["mail", "retry", "acme"]).await.unwrap();
 
     assert_eq!(recipients(&smtp.taken(1).await.unwrap()), ["ops@acme.example"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_wrong_for_now_loses_no_notice() {
+    let smtp = Smtp::start_secure(PASSWORD).await.unwrap();
+
+    mended(&smtp, smtp.url().replace(PASSWORD, "wrong"), "535").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_was_forgotten_loses_no_notice() {
+    let smtp = Smtp::start_secure(PASSWORD).await.unwrap();
+    let (_, behind_the_user) = smtp.url().split_once('@').map(|(user, rest)| (user.to_owned(), rest.to_owned())).unwrap();
+
+    mended(&smtp, format!("smtp://{behind_the_user}"), "530").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,14 +1,15 @@
 //! Large groups: however many members there are, the answer is the whole of one moment, the same by every road, and right about each.
 
 use http::{HeaderMap, HeaderValue, Method, header};
-use lockstep_tests::world::text;
+use lockstep_tests::{harness::postgres::Postgres, world::text};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
 
-use super::{Company, GROUP, body, found, on_each_database, patch};
+use super::{Company, GROUP, Installation, body, found, on_each_database, patch};
 
 /// More than one reading of the database, and more than one piece of an answer.
 const MANY: u32 = 2_500;
@@ -53,6 +54,88 @@ async fn ask(company: &Company, path: &str) -> TcpStream {
 /// The values of the members of a resource, in the order of the answer.
 fn values(resource: &Value) -> Vec<String> {
     resource["members"].as_array().unwrap().iter().map(|member| text(member, "value")).collect()
+}
+
+/// How many members one page of groups has room for.
+const ROOM: u32 = 400_000;
+
+/// A group in which there are more than can be sent in a test.
+const FILL: &str = "
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $3)
+    INSERT INTO group_members (workspace_id, group_id, member_id) SELECT $1, $2, 'member-' || n FROM numbers";
+
+/// The names of a page of groups, and of each that comes behind it.
+async fn pages(next: impl AsyncFn(&Value) -> Option<Value>, first: Value) -> Vec<String> {
+    let (mut pages, mut page) = (Vec::new(), Some(first));
+    while let Some(read) = page {
+        let groups = read["Resources"].as_array().unwrap();
+        assert_eq!(read["itemsPerPage"], groups.len());
+        pages.push(groups.iter().map(|group| text(group, "displayName")).collect());
+        page = next(&read).await;
+    }
+    pages
+}
+
+/// A list with a group that fills a page by itself is answered whole, in pages that it has room for.
+async fn large_groups_are_listed_a_page_at_a_time(installation: &Installation, fill: impl AsyncFnOnce(&str, &str)) {
+    let scim = installation.workspace("crowded").await;
+    let mut ids = Vec::new();
+    for (name, size) in [("A", 2), ("B", 0), ("C", 1), ("D", 0)] {
+        let members: Vec<Value> = (0..size).map(|number| json!({ "value": stranger(number) })).collect();
+        let group = json!({ "schemas": [GROUP], "displayName": name, "members": members });
+        ids.push(text(&body(scim.post("/Groups", &group).await, 201), "id"));
+    }
+    fill("crowded", &ids[1]).await;
+    // Nothing is known of the type of strangers: they are read, but the answer is short.
+    let shown = "attributes=displayName,members.type";
+    let by_index = async |query: &str| {
+        let get = async |start: u64| body(scim.get(&format!("/Groups?{shown}&startIndex={start}{query}")).await, 200);
+        let next = async |page: &Value| {
+            let start = page["startIndex"].as_u64().unwrap() + page["itemsPerPage"].as_u64().unwrap();
+            if start > page["totalResults"].as_u64().unwrap() { None } else { Some(get(start).await) }
+        };
+        pages(next, get(1).await).await
+    };
+    let by_cursor = async |query: &str| {
+        let get = async |cursor: &str| body(scim.get(&format!("/Groups?{shown}&cursor={cursor}{query}")).await, 200);
+        let next = async |page: &Value| Some(get(page["nextCursor"].as_str()?).await);
+        pages(next, get("").await).await
+    };
+
+    assert_eq!(by_index("").await, ["A", "B", "CD"]);
+    assert_eq!(by_cursor("").await, ["A", "B", "CD"]);
+    assert_eq!(by_index("&filter=displayName%20le%20%22B%22").await, ["A", "B"]);
+    assert_eq!(by_cursor("&sortBy=displayName&sortOrder=descending").await, ["DC", "B", "A"]);
+    let search = json!({ "attributes": ["displayName", "members.type"], "sortBy": "displayName" });
+    let found = body(scim.post("/Groups/.search", &search).await, 200);
+    assert_eq!((&found["itemsPerPage"], &found["totalResults"]), (&json!(1), &json!(4)), "{found}");
+    let without = body(scim.get("/Groups?excludedAttributes=members").await, 200);
+    assert_eq!(without["itemsPerPage"], 4, "who is not shown takes no room");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_groups_are_listed_a_page_at_a_time_on_sqlite() {
+    let installation = Installation::on_sqlite().await;
+    let url = format!("sqlite://{}/lockstep.db", installation.site.folder().display());
+
+    large_groups_are_listed_a_page_at_a_time(&installation, async |workspace, group| {
+        let mut database = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query(FILL).bind(workspace).bind(group).bind(ROOM).execute(&mut database).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_groups_are_listed_a_page_at_a_time_on_postgres() {
+    let database = Postgres::shared().await.unwrap().database().await.unwrap();
+    let installation = Installation::on_postgres(&database).await;
+
+    large_groups_are_listed_a_page_at_a_time(&installation, async |workspace, group| {
+        let mut database = PgConnection::connect(database.url()).await.unwrap();
+        let room = i32::try_from(ROOM).unwrap();
+        sqlx::query(FILL).bind(workspace).bind(group).bind(room).execute(&mut database).await.unwrap();
+    })
+    .await;
 }
 
 on_each_database! {

@@ -1,7 +1,10 @@
 //! Versions (RFC 7644, section 3.14): whoever names the version that they read loses nobody's change.
 
 use http::{HeaderMap, HeaderValue, Method, header};
-use lockstep_tests::harness::{HarnessError, http::Answer, scim::Scim};
+use lockstep_tests::{
+    harness::{HarnessError, http::Answer, scim::Scim},
+    world::text,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -101,6 +104,48 @@ on_each_database! {
                 assert_eq!((answer.status.as_u16(), answer.header("etag")), (304, tag.as_str()), "{path}{query}");
             }
         }
+    }
+
+    async fn what_a_schema_shows_or_hides_is_never_called_unchanged(company: &Company) {
+        const BADGE: &str = "urn:example:acme:1.0:Badge";
+        let scim = &company.scim;
+        let define = async |attribute: &str, more: &[&str]| {
+            for kind in ["User", "Group"] {
+                let urn = format!("{BADGE}:{kind}");
+                let words = ["schema", "add", &company.id, &urn, "--attribute", attribute, "--resource", kind];
+                company.command(&[&words, more].concat()).await;
+            }
+        };
+        define("floor:integer", &[]).await;
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for (resources, kind) in [("/Users", "User"), ("/Groups", "Group")] {
+            let urn = format!("{BADGE}:{kind}");
+            let made = json!({ "userName": "ada", "displayName": "Ada", &urn: { "floor": 3 } });
+            let id = text(&body(scim.post(resources, &made).await, 201), "id");
+            with.push((format!("{resources}/{id}?excludedAttributes=groups,members"), urn));
+            let made = json!({ "userName": "bob", "displayName": "Bob" });
+            let id = text(&body(scim.post(resources, &made).await, 201), "id");
+            without.push(format!("{resources}/{id}?excludedAttributes=groups,members"));
+        }
+        let (path, urn) = &with[0];
+        let tag = version(scim, path).await;
+
+        assert_eq!(body(Ok(unless(scim, path, &tag).await), 200)[urn], json!({ "floor": 3 }));
+        define("floor:string", &["--replace"]).await;
+        for (path, urn) in &with {
+            assert_eq!(body(Ok(unless(scim, path, &tag).await), 200)[urn], json!({ "floor": "3" }), "{path}");
+        }
+        for (path, urn) in &with {
+            company.command(&["schema", "remove", &company.id, urn]).await;
+            let read = body(Ok(unless(scim, path, &tag).await), 200);
+            assert!(read.get(urn).is_none() && read["schemas"].as_array().unwrap().len() == 1, "{read}");
+        }
+        for path in without {
+            let answer = unless(scim, &path, &tag).await;
+            assert_eq!((answer.status.as_u16(), answer.header("etag")), (304, tag.as_str()), "{path}: nothing of it is a schema's");
+        }
+        let as_read = send(scim, Method::PATCH, path, &tag, Some(&title("Captain"))).await;
+        assert_eq!(body(as_read, 200)["title"], "Captain", "the record is as it was when it was read");
     }
 
     async fn thirty_two_writers_that_name_their_version_lose_no_update(company: &Company) {

@@ -67,6 +67,26 @@ on_each_engine! {
         assert_eq!(db.head().await, Seq(0));
     }
 
+    async fn members_are_read_up_to_a_number_or_not_at_all(db: &Db) {
+        // Readings are of 500 at most.
+        for size in [0, 1, 499, 500, 501, 1_000, 1_201] {
+            let group = db.group(&format!("of {size}"), &strangers(size)).await;
+            let within = async |most: usize| {
+                db.store.members_within(&db.acme, &group.id, most).await.unwrap().map(|members| members.into_iter().collect::<Vec<_>>())
+            };
+            let all: Vec<_> = db.store.members(&db.acme, &group.id).await.unwrap().into_iter().collect();
+
+            assert_eq!(all.len(), size);
+            for most in [size, size + 1, usize::MAX] {
+                assert_eq!(within(most).await.as_ref(), Some(&all), "{most} of {size}");
+            }
+            for most in [0, size / 2, size.saturating_sub(1)] {
+                assert_eq!(within(most).await, (size <= most).then(|| all.clone()), "{most} of {size}");
+            }
+            assert_eq!(db.store.members_within(&workspace("other"), &group.id, 0).await.unwrap().map(|none| none.len()), Some(0));
+        }
+    }
+
     async fn pages_of_groups_miss_none(db: &Db) {
         let mut created = Vec::new();
         for number in 0..5 {

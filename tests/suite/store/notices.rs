@@ -166,12 +166,54 @@ on_each_engine! {
         assert!(claim(db).await.is_empty());
         db.clock.advance(MINUTE);
         again().await;
-        assert_eq!(db.store.hurry_letters(&db.acme, &Actor::operator()).await.unwrap(), 1);
+        assert_eq!(db.store.retry_letters(&db.acme, &Actor::operator()).await.unwrap(), 1);
 
         let letter = claim(db).await.pop().unwrap();
         assert_eq!(letter.attempts, 3);
-        assert_eq!(db.store.hurry_letters(&db.acme, &Actor::operator()).await.unwrap(), 0);
+        assert_eq!(db.store.retry_letters(&db.acme, &Actor::operator()).await.unwrap(), 0);
         assert!(claim(db).await.is_empty(), "what is under way is not sent twice");
+    }
+
+    async fn what_was_not_taken_is_taken_up_again_by_an_operator_for_a_week(db: &Db) {
+        let beta = db.workspace("beta").await;
+        let addresses = ["a@acme.com", "b@acme.com", "c@acme.com", "d@acme.com"];
+        for address in addresses {
+            told(db, address).await;
+        }
+        hold(db).await;
+        let states = [NoticeState::Refused, NoticeState::GivenUp, NoticeState::Sent, NoticeState::Unwanted];
+        let end = async |letters: Vec<Letter>| {
+            for letter in letters {
+                let at = addresses.iter().position(|address| *address == letter.address).unwrap();
+                db.store.settle_letter(&letter, &Fate::Ended(states[at]), "550").await.unwrap();
+            }
+        };
+        let kept = async || {
+            let mut kept = db.store.notices(&db.acme, 10).await.unwrap();
+            kept.retain(|notice| notice.is_kept);
+            kept.len()
+        };
+        let retry = async |workspace| db.store.retry_letters(workspace, &Actor::operator()).await.unwrap();
+        end(claim(db).await).await;
+        assert_eq!(kept().await, 2, "what was sent or is not wanted has said what it had to say");
+
+        db.clock.advance(DAY * 5);
+        assert_eq!((retry(&beta).await, retry(&db.acme).await, retry(&db.acme).await), (0, 2, 0));
+        db.store.sweep_letters(db.clock.now().minus(DAY * 3), db.clock.now().minus(DAY * 7), db.clock.now().minus(DAY * 30)).await.unwrap();
+        let mut again = claim(db).await;
+
+        again.sort_by(|one, other| one.address.cmp(&other.address));
+        assert_eq!(again.iter().map(|letter| letter.address.as_str()).collect::<Vec<_>>(), addresses[..2]);
+        for letter in &again {
+            assert_eq!((letter.attempts, letter.due_at, letter.is_wanted), (2, db.clock.now(), true));
+            assert!(matches!(&letter.notice, Some(Notice::GuardHeld(hold)) if hold.excess == excess()), "{letter:?}");
+        }
+        end(again).await;
+        db.clock.advance(DAY * 7);
+        db.store.sweep_letters(db.clock.now().minus(DAY * 3), db.clock.now().minus(DAY * 7), db.clock.now().minus(DAY * 30)).await.unwrap();
+        assert_eq!((kept().await, retry(&db.acme).await), (0, 0), "what is old news cannot be told any more");
+        assert_eq!(written(db).await.len(), 4);
+        assert!(db.actions().await.contains(&"notices.retried".to_owned()));
     }
 
     async fn what_a_later_release_has_written_is_left_to_it(db: &Db) {
@@ -185,7 +227,10 @@ on_each_engine! {
     async fn old_notices_are_given_up_and_then_forgotten(db: &Db) {
         told(db, OPS).await;
         hold(db).await;
-        let sweep = async || db.store.sweep_letters(db.clock.now().minus(DAY * 3), db.clock.now().minus(DAY * 30)).await.unwrap();
+        let sweep = async || {
+            let before = |days| db.clock.now().minus(DAY * days);
+            db.store.sweep_letters(before(3), before(7), before(30)).await.unwrap();
+        };
 
         db.clock.advance((DAY * 3).saturating_sub(MINUTE));
         sweep().await;
@@ -230,6 +275,26 @@ on_each_engine! {
         assert_eq!(db.store.recipients(&db.acme).await.unwrap()[0].user, Some(ada.id.clone()));
         drop(db.store.delete_user_if(&db.acme, &ada.id, &Actor::operator(), |_| Ok::<_, Infallible>(())).await.unwrap());
         assert_eq!(reached(db).await, Vec::<String>::new());
+    }
+
+    async fn an_account_without_access_under_a_teams_address_silences_nobody(db: &Db) {
+        told(db, OPS).await;
+        let ops = db.user("ops").await;
+        drop(db.set_active(&ops.id, false).await);
+
+        db.store.bind_recipients().await.unwrap();
+
+        let recipient = db.store.recipients(&db.acme).await.unwrap().remove(0);
+        assert_eq!((recipient.user, recipient.is_told), (None, true));
+        approve(db).await;
+        assert!(hold(db).await);
+        assert!(claim(db).await.pop().unwrap().is_wanted);
+
+        drop(db.set_active(&ops.id, true).await);
+        db.store.bind_recipients().await.unwrap();
+        drop(db.set_active(&ops.id, false).await);
+        let recipient = db.store.recipients(&db.acme).await.unwrap().remove(0);
+        assert_eq!((recipient.user, recipient.is_told), (Some(ops.id), false), "a person who had access under it does");
     }
 
     async fn what_is_on_its_way_to_somebody_who_goes_is_unwanted(db: &Db) {

@@ -6,7 +6,7 @@ use lockstep_shared::{
     clock::{Clock as _, Timestamp},
     id::{EntryId, UserId, WorkspaceId},
     model::provisioning::{Action, Entry, Outcome},
-    store::{LogQuery, LogSpan},
+    store::{LogDeletion, LogQuery, LogSpan},
 };
 use serde_json::{Map, json};
 
@@ -135,7 +135,7 @@ on_each_engine! {
         assert_eq!(told("user.find", Outcome::Done, true), Some((1, "", since)));
         assert_eq!(told("user.find", Outcome::Done, false), Some((1, "", since)));
         assert_eq!(told("token.grant", Outcome::Done, false), Some((1, "acme.1", since)));
-        assert_eq!(store.log_of_users_written(&db.acme, &span).await.unwrap(), [(ada.clone(), again.at)]);
+        assert_eq!(store.log_of_users_written(&db.acme, &span, None, 10).await.unwrap(), [(ada.clone(), again.at)]);
         assert_eq!(store.log_of_last_membership(&db.acme, &span).await.unwrap(), None);
         let whole = LogSpan::since(begin);
         assert_eq!(store.log_of_last_membership(&db.acme, &whole).await.unwrap().as_ref(), old.first());
@@ -161,14 +161,45 @@ on_each_engine! {
         let gone = Entry { target: ada.clone(), ..with("user.delete", "a") };
         let refused = Entry { outcome: Outcome::Refused, ..with("user.delete", "b") };
         let nameless = Entry { action: "user.delete".to_owned(), ..entry(db, &db.acme) };
-        db.store.append_log(&[gone.clone(), refused, nameless, with("user.create", "c")]).await.unwrap();
-        let find = async |workspace: &WorkspaceId, since| {
-            db.store.log_of_deletions(workspace, &LogSpan::since(since), "digest").await.unwrap()
+        db.store.append_log(&[gone.clone(), refused, nameless.clone(), with("user.create", "c")]).await.unwrap();
+        let find = async |workspace: &WorkspaceId, since, before: Option<&EntryId>, limit| {
+            db.store.log_of_deletions(workspace, &LogSpan::since(since), "digest", before, limit).await.unwrap()
+        };
+        let told = |entry: &Entry, text: Option<&str>| LogDeletion {
+            entry: entry.id.clone(),
+            text: text.map(ToOwned::to_owned),
+            target: entry.target.clone(),
+            at: entry.at,
         };
 
-        assert_eq!(find(&db.acme, Timestamp(0)).await, [("a".to_owned(), ada, gone.at)]);
-        assert_eq!(find(&db.acme, gone.at.plus(Duration::from_millis(1))).await, []);
-        assert_eq!(find(&workspace("other"), Timestamp(0)).await, []);
+        let (ada, unknown) = (told(&gone, Some("a")), told(&nameless, None));
+        assert_eq!(find(&db.acme, Timestamp(0), None, 10).await, [unknown.clone(), ada.clone()]);
+        assert_eq!(find(&db.acme, Timestamp(0), None, 1).await, std::slice::from_ref(&unknown));
+        assert_eq!(find(&db.acme, Timestamp(0), Some(&unknown.entry), 1).await, std::slice::from_ref(&ada));
+        assert_eq!(find(&db.acme, Timestamp(0), Some(&ada.entry), 1).await, []);
+        assert_eq!(find(&db.acme, gone.at.plus(Duration::from_millis(1)), None, 10).await, []);
+        assert_eq!(find(&workspace("other"), Timestamp(0), None, 10).await, []);
+    }
+
+    async fn users_written_are_read_in_stretches(db: &Db) {
+        let mut written: Vec<Entry> = (0..5).map(|_| Entry { target: UserId::new().to_string(), ..entry(db, &db.acme) }).collect();
+        for entry in &mut written {
+            entry.action = "user.create".to_owned();
+        }
+        db.store.append_log(&written).await.unwrap();
+        let span = LogSpan::since(Timestamp(0));
+
+        let mut read: Vec<Vec<String>> = Vec::new();
+        while read.last().is_none_or(|stretch| !stretch.is_empty()) {
+            let after = read.last().and_then(|stretch| stretch.last()).map(String::as_str);
+            let stretch = db.store.log_of_users_written(&db.acme, &span, after, 2).await.unwrap();
+            read.push(stretch.into_iter().map(|(id, _)| id).collect());
+        }
+
+        let mut ids: Vec<String> = written.into_iter().map(|entry| entry.target).collect();
+        ids.sort();
+        assert_eq!(read.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1, 0]);
+        assert_eq!(read.concat(), ids);
     }
 
     async fn old_entries_are_swept_oldest_first_and_no_more_than_asked(db: &Db) {

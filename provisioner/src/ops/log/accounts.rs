@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 use super::{
     Context, FAULTS, OpsError, Output, PERIOD, READ,
     lines::Words,
-    person::{self, Person, Successes, names_somebody},
+    person::{self, Person},
     refusals::{Standing, carried_out, each_once, is_done_since, is_harmless, times},
+    successes::{Successes, names_somebody},
 };
 use crate::journal::OAUTH_CLIENT;
 
@@ -61,9 +62,7 @@ pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&s
     for action in CONCERNED {
         faults.extend(store.log_faults(id, action, span.since, FAULTS).await?);
     }
-    let is_of_somebody = |entry: &Entry| names_somebody(entry);
-    let successes =
-        if faults.iter().any(is_of_somebody) { Successes::read(store, id, &span).await? } else { Successes::default() };
+    let successes = Successes::read(store, id, &span, &faults).await?;
     let facts = Facts {
         words,
         now,
@@ -97,9 +96,7 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     let (id, words) = (&facts.workspace.id, facts.words);
     let mut findings = vec![switch(facts), credential(facts)];
     findings.extend(strangers(facts));
-    findings.extend(each_once("token", &facts.faults, words, |entry| {
-        is_token_missing(entry, &facts.counts).then_some(Standing::Open)
-    }));
+    findings.extend(each_once("token", &facts.faults, words, |entry| of_token(entry, facts)));
     findings.push(requests(facts));
     findings.push(creations(facts));
     findings.extend(facts.person.iter().flat_map(|person| person.findings(id, words, facts.span.since)));
@@ -238,14 +235,26 @@ fn strangers(facts: &Facts) -> Option<Finding> {
     Some(Finding::problem("strangers", message, fix))
 }
 
-/// Whether a token was not granted, and none since to that client; to any client, where it is not known which it was.
-fn is_token_missing(entry: &Entry, counts: &[LogCount]) -> bool {
+/// What has become of a token that was not granted, unless that client was granted one since. Who names no client that is here is
+/// nobody's identity provider, or one that is set up still: no good request has come since.
+fn of_token(entry: &Entry, facts: &Facts) -> Option<Standing> {
+    if entry.action() != Some(Action::TokenGrant) {
+        return None;
+    }
     let wanted = entry.detail.get(OAUTH_CLIENT).and_then(Value::as_str);
     let is_of = |granted: &LogCount| wanted.is_none_or(|client| client == granted.grantee);
     let is_granted_since = |other: &LogCount| {
         other.action() == Some(Action::TokenGrant) && other.outcome == Outcome::Done && other.last_at > entry.at && is_of(other)
     };
-    entry.action() == Some(Action::TokenGrant) && !counts.iter().any(is_granted_since)
+    if facts.counts.iter().any(is_granted_since) {
+        return None;
+    }
+    let Some(wanted) = wanted else {
+        return last_request(facts).is_none_or(|good| good <= entry.at).then_some(Standing::Strangers);
+    };
+    let is_live = facts.clients.iter().any(|client| client.id.as_str() == wanted && client.revoked_at.is_none());
+    // One that is revoked on purpose goes on asking until it is taken out of the identity provider.
+    Some(if is_live { Standing::Open } else { Standing::Remark })
 }
 
 /// When somebody with a good credential last asked for something; who is granted a token has not asked for anything yet.
@@ -339,9 +348,10 @@ fn overload(facts: &Facts) -> Option<Finding> {
 mod tests {
     use lockstep_shared::{
         check::Verdict,
-        id::TokenId,
+        id::{OAuthClientId, TokenId},
         model::{
             guard::{Held, Limits},
+            oauth_client::ClientProof,
             user::{Origin, User},
         },
     };
@@ -404,6 +414,19 @@ mod tests {
         entry
     }
 
+    /// A client with a secret that was used just now.
+    fn client(is_revoked: bool) -> OAuthClient {
+        OAuthClient {
+            workspace: id(),
+            id: OAuthClientId::random(&id()),
+            proof: ClientProof::Secret { digest: String::new() },
+            token_lifetime: Duration::from_hours(1),
+            created_at: NOW,
+            last_used_at: Some(NOW),
+            revoked_at: is_revoked.then_some(NOW),
+        }
+    }
+
     /// The findings that are not as they should be.
     fn wrong(facts: &Facts) -> Vec<(&'static str, Verdict, String)> {
         let findings = diagnose(facts).into_iter().filter(|finding| finding.verdict != Verdict::Passed);
@@ -432,6 +455,7 @@ mod tests {
         let refused = entry("user.create", Outcome::Refused, Some("sent a new user, which was refused: userType is \"premium\""));
         let old = LogCount { last_at: Timestamp(NOW.0 - 2 * 86_400_000), ..count("user.create", Outcome::Done) };
         let sent = count("user.create", Outcome::Refused);
+        let client = client(false);
         let table: Vec<(Facts, &str, Verdict, &str)> = vec![
             (Facts { workspace: suspended, ..well() }, "switch", Verdict::Problem, "workspace resume acme"),
             (Facts { workspace: free, ..well() }, "switch", Verdict::Problem, "workspace set acme --plan enterprise"),
@@ -468,7 +492,7 @@ mod tests {
                 "2 times, last at 2026-01-01T00:00:00.000Z: Okta sent a new user, which was refused: userType is \"premium\"",
             ),
             (
-                Facts { faults: vec![no_token(Some("acme.1"), 1)], ..well() },
+                Facts { faults: vec![no_token(Some(client.id.as_str()), 1)], clients: vec![client], ..well() },
                 "token",
                 Verdict::Problem,
                 "once, last at 2026-01-01T00:00:00.001Z: Okta asked for a token, which was not carried out",
@@ -497,21 +521,63 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_missing_until_that_client_is_granted_one() {
+    fn a_token_is_missing_until_that_client_is_granted_one_and_strangers_and_the_revoked_are_a_remark() {
+        let (live, other, revoked) = (client(false), client(false), client(true));
+        let [one, two, gone] = [&live, &other, &revoked].map(|client| client.id.as_str());
         let granted = |client: &str| LogCount { grantee: client.to_owned(), ..count("token.grant", Outcome::Done) };
         let table = [
-            (no_token(Some("acme.1"), -1), "acme.1", false),
-            (no_token(Some("acme.1"), 1), "acme.1", true),
-            (no_token(Some("acme.1"), -1), "acme.2", true),
-            (no_token(None, -1), "acme.2", false),
-            (no_token(None, 1), "acme.2", true),
+            (no_token(Some(one), -1), one, None),
+            (no_token(Some(one), 1), one, Some(Verdict::Problem)),
+            (no_token(Some(one), -1), two, Some(Verdict::Problem)),
+            (no_token(Some(gone), 1), one, Some(Verdict::Warning)),
+            (no_token(Some("acme.invented"), 1), one, Some(Verdict::Warning)),
+            (no_token(None, -1), two, None),
+            (no_token(None, 1), two, Some(Verdict::Warning)),
         ];
 
-        for (missing, client, is_told) in table {
-            let facts =
-                Facts { counts: [well().counts, vec![granted(client)]].concat(), faults: vec![missing.clone()], ..well() };
-            assert_eq!(wrong(&facts).iter().any(|(name, ..)| *name == "token"), is_told, "{missing:?} {client}");
+        for (missing, client, expected) in table {
+            let facts = Facts {
+                clients: vec![live.clone(), other.clone(), revoked.clone()],
+                counts: [well().counts, vec![granted(client)]].concat(),
+                faults: vec![missing.clone()],
+                ..well()
+            };
+            let told: Vec<_> =
+                wrong(&facts).iter().filter(|(name, ..)| *name == "token").map(|(_, verdict, _)| *verdict).collect();
+            assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{missing:?} {client}");
         }
+    }
+
+    #[test]
+    fn a_stranger_who_asks_for_tokens_is_no_news_once_a_good_request_came() {
+        let no_client = || vec![no_token(None, 1)];
+        let later = LogCount { last_at: Timestamp(NOW.0 + 2), ..count("user.find", Outcome::Done) };
+
+        let before = wrong(&Facts { faults: no_client(), ..well() });
+        let after = wrong(&Facts { faults: no_client(), counts: [well().counts, vec![later]].concat(), ..well() });
+
+        assert_eq!(before.iter().map(|(name, verdict, _)| (*name, *verdict)).collect::<Vec<_>>(), [("token", Verdict::Warning)]);
+        assert!(before[0].2.contains("Somebody asked for a token"), "{before:?}");
+        assert_eq!(after, []);
+    }
+
+    #[test]
+    fn strangers_take_no_place_of_what_a_client_was_refused() {
+        let (live, revoked) = (client(false), client(true));
+        let of = |client: Option<&OAuthClient>, why: &str, count: u64| {
+            let mut entry = no_token(client.map(|client| client.id.as_str()), 1);
+            entry.sentence = Some(format!("asked for a token, which was refused: {why}"));
+            counted(entry, "count", count)
+        };
+        let mut faults: Vec<Entry> = (0..9).map(|n| of(None, &format!("invented {n}"), 1_000)).collect();
+        faults.extend([of(Some(&live), "the secret is another", 1), of(Some(&revoked), "the client is revoked", 1)]);
+
+        let told = wrong(&Facts { faults, clients: vec![live, revoked], ..well() });
+
+        assert!(told[0].1 == Verdict::Problem && told[0].2.contains("the secret is another"), "{told:?}");
+        assert!(told[1].1 == Verdict::Warning && told[1].2.contains("the client is revoked"), "{told:?}");
+        assert!(told[2..].iter().all(|(_, verdict, text)| *verdict == Verdict::Warning && !text.contains("Okta")), "{told:?}");
+        assert_eq!(told.len(), 2 + 6, "five of the strangers', and how many further ones: {told:?}");
     }
 
     #[test]

@@ -72,7 +72,9 @@ pub(super) fn sentence(entry: &Entry, words: Words) -> Option<String> {
     let provider = words.provider;
     match entry.action() {
         Some(Action::Lost) => Some(sentence),
-        // Requests without a good credential may be anybody's.
+        // What names no client that is here may be anybody's, whatever it calls itself.
+        Some(Action::TokenGrant) if !entry.detail.contains_key(OAUTH_CLIENT) => Some(format!("Somebody {sentence}")),
+        // Requests without a good credential may be too.
         Some(Action::TurnedAway | Action::TokenGrant) if matches!(entry.status, 401) => {
             Some(format!("{} {}", known_as(&entry.client).unwrap_or("Somebody"), sentence))
         }

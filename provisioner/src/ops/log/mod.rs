@@ -5,6 +5,7 @@ mod lines;
 mod person;
 mod refusals;
 mod role;
+mod successes;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -291,6 +292,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::journal::OAUTH_CLIENT;
 
     pub(super) const OKTA: Words = Words { provider: "Okta", program: Program::Provisioner };
 
@@ -389,6 +391,9 @@ mod tests {
             entry("user.create", Outcome::Refused, Some("sent a new user, which is held: run `scim guard WORKSPACE approve`"));
         let by_name = Entry { client: "Okta SCIM Client 1.0.0".to_owned(), ..refused.clone() };
         let stranger = Entry { action: "turned_away".to_owned(), status: 401, ..refused.clone() };
+        let no_token = Entry { action: "token.grant".to_owned(), ..by_name.clone() };
+        let mut of_client = Entry { client: String::new(), ..no_token.clone() };
+        of_client.detail.insert(OAUTH_CLIENT.to_owned(), json!("acme.1"));
 
         let entra = Words { provider: "Microsoft Entra ID", ..OKTA };
         let told = |entry: &Entry| lines::sentence(entry, entra).unwrap();
@@ -398,5 +403,7 @@ mod tests {
         );
         assert!(told(&by_name).starts_with("Okta sent a new user"));
         assert!(told(&stranger).starts_with("Somebody sent"));
+        assert!(told(&no_token).starts_with("Somebody sent"), "who names no client says nothing that is believed");
+        assert!(told(&of_client).starts_with("Microsoft Entra ID sent"));
     }
 }

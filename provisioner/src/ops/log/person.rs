@@ -1,7 +1,5 @@
 //! Why one person has no account: whether they are here, were refused, were deleted, or were never sent.
 
-use std::collections::HashMap;
-
 use lockstep_shared::{
     check::Finding,
     clock::Timestamp,
@@ -10,15 +8,15 @@ use lockstep_shared::{
         provisioning::Entry,
         user::{Origin, User},
     },
-    store::{LogSpan, Store},
+    store::LogDeletion,
 };
-use serde_json::Value;
 
 use super::{
     Context, OpsError,
     lines::Words,
     not_created,
     refusals::{Standing, each_once, is_harmless},
+    successes::STRETCH,
 };
 use crate::{
     journal::{NAME_DIGEST, Names},
@@ -70,9 +68,16 @@ async fn gone(context: &Context, id: &WorkspaceId, name: &str) -> Result<Is, Ops
     }
     let span = store.log_span(id, Timestamp(0), super::READ).await?;
     let digests = Names::new(store.clone()).digests(id, name).await?;
-    let deleted = store.log_of_deletions(id, &span, NAME_DIGEST).await?;
-    let found = deleted.into_iter().find(|(digest, ..)| digests.contains(digest));
-    Ok(found.map_or(Is::Unknown, |(_, id, at)| Is::Deleted(id, at)))
+    let mut before = None;
+    loop {
+        let deleted = store.log_of_deletions(id, &span, NAME_DIGEST, before.as_ref(), STRETCH).await?;
+        let Some(last) = deleted.last().map(|deletion| deletion.entry.clone()) else { return Ok(Is::Unknown) };
+        let is_theirs = |deletion: &LogDeletion| deletion.text.as_ref().is_some_and(|digest| digests.contains(digest));
+        if let Some(found) = deleted.into_iter().find(is_theirs) {
+            return Ok(Is::Deleted(found.target, found.at));
+        }
+        before = Some(last);
+    }
 }
 
 impl Person {
@@ -150,56 +155,4 @@ fn here(user: &User, workspace: &WorkspaceId, words: Words) -> Finding {
             format!("to take them into the directory, run `{} user adopt {workspace} {id}`", words.program),
         ),
     }
-}
-
-/// When people were last written with success, by what a refusal knows of them.
-#[derive(Debug, Default)]
-pub(super) struct Successes {
-    by_id: HashMap<String, Timestamp>,
-    by_name: HashMap<String, Timestamp>,
-    /// Of those who were deleted, when.
-    gone_by_name: HashMap<String, Timestamp>,
-}
-
-impl Successes {
-    /// Of those who are here, and of those who were. Names are compared by their digests, since a refusal has no other.
-    pub(super) async fn read(store: &Store, id: &WorkspaceId, span: &LogSpan) -> Result<Self, OpsError> {
-        let by_id: HashMap<String, Timestamp> = store.log_of_users_written(id, span).await?.into_iter().collect();
-        let names = Names::new(store.clone()).every_key().await?;
-        let mut by_name = HashMap::new();
-        let ids: Vec<UserId> = by_id.keys().filter_map(|id| id.parse().ok()).collect();
-        for user in store.users_named(id, &ids).await? {
-            let Some(at) = by_id.get(user.id.as_str()) else { continue };
-            for digest in names.digests(id, &user.profile.user_name) {
-                by_name.insert(digest, *at);
-            }
-        }
-        let mut gone_by_name = HashMap::new();
-        for (digest, _, at) in store.log_of_deletions(id, span, NAME_DIGEST).await? {
-            gone_by_name.entry(digest).or_insert(at);
-        }
-        Ok(Self { by_id, by_name, gone_by_name })
-    }
-
-    /// Whether the same person was written with success after this.
-    pub(super) fn solve(&self, entry: &Entry) -> bool {
-        let digest = entry.detail.get(NAME_DIGEST).and_then(Value::as_str);
-        let by_name = digest.and_then(|digest| self.by_name.get(digest));
-        // Who was refused and is deleted since was created in between, unless it was another who had the name and is gone now.
-        let was_free = entry.people.is_empty();
-        let gone = digest.filter(|_| was_free).and_then(|digest| self.gone_by_name.get(digest));
-        let ids = entry.people.iter().chain([&entry.target]);
-        ids.filter_map(|id| self.by_id.get(id)).chain(by_name).chain(gone).any(|at| *at > entry.at)
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(by_id: &[(&str, Timestamp)], by_name: &[(&str, Timestamp)], gone: &[(&str, Timestamp)]) -> Self {
-        let map = |of: &[(&str, Timestamp)]| of.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
-        Self { by_id: map(by_id), by_name: map(by_name), gone_by_name: map(gone) }
-    }
-}
-
-/// Whether it is known whom an entry is about.
-pub(super) fn names_somebody(entry: &Entry) -> bool {
-    !entry.target.is_empty() || !entry.people.is_empty() || entry.detail.contains_key(NAME_DIGEST)
 }

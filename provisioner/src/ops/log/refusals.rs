@@ -22,6 +22,8 @@ pub(super) enum Standing {
     Open,
     /// Nobody has to act on it, or accounts come in spite of it.
     Remark,
+    /// Anybody could have caused it who knows the workspace's name: a remark, and never in the place of what is known.
+    Strangers,
     /// The same was carried out later.
     Solved,
 }
@@ -54,17 +56,19 @@ pub(super) fn each_once(
     words: Words,
     standing: impl Fn(&Entry) -> Option<Standing>,
 ) -> Vec<Finding> {
-    let (mut open, mut remarks, mut solved) = (Vec::new(), Vec::new(), 0);
+    let (mut open, mut remarks, mut strangers, mut solved) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for entry in faults {
         match standing(entry) {
             Some(Standing::Open) => open.push(entry),
             Some(Standing::Remark) => remarks.push(entry),
+            Some(Standing::Strangers) => strangers.push(entry),
             Some(Standing::Solved) => solved += times(entry),
             None => {}
         }
     }
     let mut findings = told(name, &open, words, Finding::problem);
     findings.extend(told(name, &remarks, words, Finding::warning));
+    findings.extend(told(name, &strangers, words, Finding::warning));
     if solved > 0 {
         findings.push(Finding::passed(name, format!("solved since: {solved} requests that were not carried out at first")));
     }

@@ -1,5 +1,16 @@
 //! Notices by mail, as operators order them: who is told, and what is said where nothing can be mailed.
 
+use std::convert::Infallible;
+
+use lockstep_shared::{
+    id::UserId,
+    model::{
+        audit::Actor,
+        user::{Profile, User},
+    },
+};
+use sqlx::{Connection as _, SqliteConnection};
+
 use super::*;
 
 impl Deployment {
@@ -65,6 +76,41 @@ async fn the_first_admin_is_told_while_they_have_access() {
     assert!(created.get("warnings").is_none(), "{created}");
     let odd = deployment.json("workspace create gamma --name Gamma --admin \u{e5}sa@gamma.example").await;
     assert!(odd["warnings"][0].as_str().unwrap().contains("workspace notify gamma"), "{odd}");
+}
+
+#[tokio::test]
+async fn an_invitation_is_shown_whatever_becomes_of_the_mail() {
+    let deployment = Deployment::migrated().await;
+    let mut beside = SqliteConnection::connect(&deployment.database_url()).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE recipients RENAME TO away").execute(&mut beside).await.unwrap();
+
+    let created = deployment.json("workspace create beta --name Beta --admin ada@beta.example").await;
+
+    let token = created["setup_url"].as_str().unwrap().rsplit('/').next().unwrap();
+    let invited = deployment.store().invited_user(&WorkspaceId::parse("beta").unwrap(), token).await.unwrap().unwrap();
+    assert_eq!(created["admin"], json!(invited.id));
+    let warning = created["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("recipients") && warning.contains("workspace notify beta --add ada@beta.example"), "{warning}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_told_is_warned_of() {
+    let deployment = Deployment::with_acme().await;
+    deployment.mails_to(&closed().await);
+    for (name, warned) in [("ada", "1 address is not told"), ("bob", "2 addresses are not told")] {
+        let id = deployment.json(&format!("user invite acme {name}@acme.example")).await["id"].as_str().unwrap().to_owned();
+        deployment.json(&format!("workspace notify acme --add {name}@acme.example --add team@acme.example")).await;
+        let before = deployment.json("scim guard acme").await;
+        let away = |user: &User| Ok::<_, Infallible>(Profile { active: false, ..user.profile.clone() });
+        drop(deployment.store().update_user(&acme(), &UserId::parse(&id).unwrap(), &Actor::operator(), away).await.unwrap());
+
+        let guard = deployment.json("scim guard acme").await;
+
+        let warnings = |shown: &Value| shown.get("warnings").map_or_else(String::new, ToString::to_string);
+        assert!(!warnings(&before).contains(warned) && warnings(&guard).contains(warned), "{before} {guard}");
+        assert!(warnings(&guard).contains("no access any more") && warnings(&guard).contains("workspace notify acme"), "{guard}");
+        assert_eq!(guard["mail"]["recipients"], 1);
+    }
 }
 
 #[tokio::test]

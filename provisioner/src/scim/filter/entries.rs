@@ -1,6 +1,8 @@
 //! Which entries of a list a filter depends on. Whatever a filter asks of a list is whether some entry is such: so one entry for
 //! each question decides as well as all of them, and none of the others has to be kept.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{AttributeRef, CompareOp, Filter, Literal};
@@ -9,7 +11,7 @@ use super::{AttributeRef, CompareOp, Filter, Literal};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Questions {
     list: String,
-    /// Each asks whether there is some entry.
+    /// Each asks whether there is some entry, and no two ask the same.
     open: Vec<Filter>,
 }
 
@@ -30,19 +32,23 @@ impl Filter {
                 if attribute.extension.is_some() || attribute.name != list => {}
             // `ne` holds where no entry is equal.
             Self::Compare { attribute, op: CompareOp::Ne, value } => {
-                open.push(Self::Compare { attribute: attribute.clone(), op: CompareOp::Eq, value: value.clone() });
+                let question = Self::Compare { attribute: attribute.clone(), op: CompareOp::Eq, value: value.clone() };
+                open.extend((!open.contains(&question)).then_some(question));
             }
-            Self::Present(_) | Self::Compare { .. } | Self::Element { .. } => open.push(self.clone()),
+            Self::Present(_) | Self::Compare { .. } | Self::Element { .. } => {
+                open.extend((!open.contains(self)).then(|| self.clone()));
+            }
         }
     }
 }
 
 impl Questions {
-    /// The only values that an entry can have which answers any of them, if they say so.
+    /// The only values that an entry can have which answers any of them, if they say so: each once.
     #[must_use]
     pub fn values(&self) -> Option<Vec<&str>> {
         let values: Option<Vec<Vec<&str>>> = self.open.iter().map(values).collect();
-        values.map(|values| values.concat())
+        let mut known = HashSet::new();
+        values.map(|values| values.into_iter().flatten().filter(|value| known.insert(*value)).collect())
     }
 
     /// Those of the entries that answer a question first.
@@ -188,6 +194,8 @@ mod tests {
             (r#"members.value eq "a" or not (members.value ne "b")"#, Some(vec!["a", "b"])),
             (r#"members[value eq "a" and type eq "User"]"#, Some(vec!["a"])),
             (r#"members[value eq "a" or value eq "b"]"#, Some(vec!["a", "b"])),
+            (r#"members eq "a" or members.value eq "a" or members.value eq "a""#, Some(vec!["a"])),
+            (r#"members[value eq "b" or value eq "a" or value eq "b"] and members eq "a""#, Some(vec!["b", "a"])),
             (r#"members[value eq "a" or type eq "User"]"#, None),
             (r#"members[not (value eq "a")]"#, None),
             (r#"members.value co "a""#, None),

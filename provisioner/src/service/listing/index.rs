@@ -1,6 +1,7 @@
 //! Pages by index (RFC 7644, section 3.4.2.4).
 //!
-//! Whoever asks for a page far behind makes the database step over all before it: a cursor does not.
+//! Whoever asks for a page far behind makes the database step over all before it: a cursor does not. A page may have fewer resources
+//! than were asked for: the next one begins behind those that it says it has (`itemsPerPage`).
 
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{

@@ -3,6 +3,8 @@
 
 mod index;
 mod sorted;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::{fmt::Display, str::FromStr};
@@ -62,7 +64,7 @@ pub(super) trait Source: Sync {
     fn count(&self) -> impl Future<Output = Result<u64, StoreError>> + Send;
     /// The whole resources, one for each record; of the rows, what is looked at suffices.
     fn judged(&self, records: &[Self::Record], looks: &Looks) -> impl Future<Output = Result<Vec<Document>, Failure>> + Send;
-    /// The resources as they are answered, one for each record.
+    /// The resources as they are answered: of the first records, as many as one answer has room for, and the very first in any case.
     fn shown(
         &self,
         records: &[Self::Record],
@@ -162,7 +164,7 @@ impl<S: Source> Part<S> {
         Ok(whole.filter(|(_, resource)| self.filter.as_ref().is_none_or(|filter| filter.matches(resource))).collect())
     }
 
-    /// These records as they are answered.
+    /// The first of these records as they are answered. What an answer has no room for stands at the beginning of the next page.
     async fn shown(&self, records: &[S::Record]) -> Result<Vec<Shown>, Failure> {
         self.source.shown(records, &self.projection).await
     }

@@ -1,7 +1,10 @@
 //! Lists in an order (RFC 7644, section 3.4.2.3). There is no index for it, so all that satisfies the filter is looked at; what is kept
 //! meanwhile is what the page and all before it are ordered by, by a walk the page alone; the page's resources are read once it is known.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{
@@ -73,14 +76,23 @@ impl Top<'_> {
     }
 }
 
+/// The resources of one type on a page, by their ids.
+#[derive(Default)]
+struct Named {
+    shown: HashMap<String, Shown>,
+    /// The first that the answer has no room for.
+    without: Option<String>,
+}
+
 impl Listing<'_> {
     /// A page by index.
     pub(super) async fn sorted_page(&self, sort: &Sort, paging: Paging) -> Result<ListResponse<Shown>, Failure> {
         let offset = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
         let count = usize::try_from(paging.count).unwrap_or(usize::MAX);
         let top = self.top(sort, None, offset.saturating_add(count)).await?;
-        let page = top.kept.into_iter().skip(offset).collect();
-        Ok(ListResponse::page(top.seen, paging, self.show(page).await?))
+        let page: Vec<Entry> = top.kept.into_iter().skip(offset).collect();
+        let (resources, _) = self.show(&page).await?;
+        Ok(ListResponse::page(top.seen, paging, resources))
     }
 
     /// A page by cursor, and where the next one begins.
@@ -96,8 +108,9 @@ impl Listing<'_> {
         let is_last = page.len() <= count;
         page.truncate(count);
         let place = |entry: &Entry| Place { kind: entry.kind, after: Some(entry.id.clone()), key: entry.key.clone() };
-        let next = page.last().filter(|_| !is_last).map(place);
-        Ok((self.show(page).await?, next))
+        let (resources, done) = self.show(&page).await?;
+        let is_last = is_last && done == page.len();
+        Ok((resources, page.iter().take(done).next_back().filter(|_| !is_last).map(place)))
     }
 
     async fn top<'s>(&self, sort: &'s Sort, behind: Option<Place>, keep: usize) -> Result<Top<'s>, Failure> {
@@ -112,22 +125,30 @@ impl Listing<'_> {
         Ok(top)
     }
 
-    /// The resources of a page. One that was deleted since it was looked at is not among them.
-    async fn show(&self, page: Vec<Entry>) -> Result<Vec<Shown>, Failure> {
+    /// The resources of a page, and of how many entries: the answer may not have room for all. One that was deleted since it was
+    /// looked at is not among them.
+    async fn show(&self, page: &[Entry]) -> Result<(Vec<Shown>, usize), Failure> {
         let of = |kind| page.iter().filter(move |entry| entry.kind == kind).map(|entry| entry.id.as_str());
         let mut users = match &self.users {
             Some(part) => part.named(of(ResourceKind::User)).await?,
-            None => HashMap::new(),
+            None => Named::default(),
         };
         let mut groups = match &self.groups {
             Some(part) => part.named(of(ResourceKind::Group)).await?,
-            None => HashMap::new(),
+            None => Named::default(),
         };
-        let next = |entry: &Entry| match entry.kind {
-            ResourceKind::User => users.remove(&entry.id),
-            ResourceKind::Group => groups.remove(&entry.id),
-        };
-        Ok(page.iter().filter_map(next).collect())
+        let mut resources = Vec::with_capacity(page.len());
+        for (at, entry) in page.iter().enumerate() {
+            let named = match entry.kind {
+                ResourceKind::User => &mut users,
+                ResourceKind::Group => &mut groups,
+            };
+            if named.without.as_ref() == Some(&entry.id) {
+                return Ok((resources, at));
+            }
+            resources.extend(named.shown.remove(&entry.id));
+        }
+        Ok((resources, page.len()))
     }
 }
 
@@ -143,11 +164,15 @@ impl<S: Source> Part<S> {
         Ok(())
     }
 
-    /// The resources with these ids, as they are answered.
-    async fn named(&self, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Shown>, Failure> {
+    /// The resources with these ids, of which the answer has room for the first.
+    async fn named(&self, ids: impl Iterator<Item = &str>) -> Result<Named, Failure> {
         let ids: Vec<S::Id> = ids.filter_map(|id| id.parse().ok()).collect();
-        let records = self.source.named(&ids).await?;
-        let names: Vec<String> = records.iter().map(|record| S::id(record).to_string()).collect();
-        Ok(names.into_iter().zip(self.shown(&records).await?).collect())
+        let mut records = self.source.named(&ids).await?;
+        let places: BTreeMap<&S::Id, usize> = ids.iter().zip(0..).collect();
+        records.sort_by_cached_key(|record| places.get(&S::id(record)).copied());
+        let shown = self.shown(&records).await?;
+        let without = records.get(shown.len()).map(|record| S::id(record).to_string());
+        let names = records.iter().map(|record| S::id(record).to_string());
+        Ok(Named { shown: names.zip(shown).collect(), without })
     }
 }

@@ -1,5 +1,6 @@
 //! Pages by cursor (RFC 9865). A walk goes on behind the last resource that was looked at, in the order of ids, so whoever is
-//! deleted or made meanwhile neither hides anybody else nor shows them twice; who is made later comes at the end.
+//! deleted or made meanwhile neither hides anybody else nor shows them twice; who is made later comes at the end. Where not all have
+//! room in one answer, it goes on behind the last that was shown.
 
 use super::{Listing, Part, STRETCH, Scan, Source};
 use crate::{
@@ -72,11 +73,14 @@ impl<S: Source> Part<S> {
         let after: Option<S::Id> = after.map(str::parse).transpose().map_err(|_| ScimError::InvalidCursor)?;
         let (records, next) = self.look(after, left).await?;
         left.count = left.count.saturating_sub(u32::try_from(records.len()).unwrap_or(u32::MAX));
+        let shown = self.shown(&records).await?;
+        let last = records.iter().take(shown.len()).next_back().map(S::id);
+        let next = if shown.len() < records.len() { Next::Behind(last) } else { next };
         let next = match next {
             Next::Behind(id) => Some(Place { kind: S::KIND, after: id.map(|id| id.to_string()), key: None }),
             Next::Nowhere => None,
         };
-        Ok((self.shown(&records).await?, next))
+        Ok((shown, next))
     }
 
     async fn look(&self, after: Option<S::Id>, left: &mut Left) -> Result<(Vec<S::Record>, Next<S::Id>), Failure> {

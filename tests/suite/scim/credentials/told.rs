@@ -101,6 +101,27 @@ on_each_database! {
         assert_eq!(shorts, [refused.clone(), refused.clone(), refused, says("token.grant", 200, "done")], "{told:?}");
     }
 
+    async fn whoever_knows_but_the_workspace_makes_one_line_and_no_problem(company: &Company) {
+        let (client, _) = with_secret(company).await;
+        let invented = OAuthClientId::random(&WorkspaceId::parse(&company.id).unwrap());
+        let shown = BearerToken::new().unwrap();
+        let of = |more: &[(&'static str, &'static str)]| [more, &[("client_id", invented.as_str()), ("client_secret", shown.expose())]].concat();
+
+        for form in [of(&[("grant_type", "password")]), of(&[]), of(&[GRANT, ("scope", "all")]), of(&[GRANT, ("client_id", "x")]), of(&[GRANT])] {
+            assert!(company.ask_token(&form, HeaderMap::new()).await.status.is_client_error());
+        }
+        refused(&company.ask_token(&[("grant_type", "password"), ("client_id", &client)], HeaderMap::new()).await, 400, "unsupported_grant_type");
+        let told = entries(company, 2).await;
+
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(text(&told[0], "sentence").starts_with("Somebody asked for a token"), "{told:?}");
+        assert_eq!(told[1]["detail"]["oauth_client"], json!(client));
+        let findings = explain(company, &["accounts-not-created"]).await;
+        let of_tokens: Vec<&String> = findings.iter().filter(|finding| finding.starts_with("token: ")).collect();
+        assert_eq!(of_tokens.len(), 2, "{findings:?}");
+        assert!(of_tokens[0].contains("choose client credentials") && of_tokens[1].contains("Somebody asked"), "{findings:?}");
+    }
+
     async fn an_assertion_that_is_not_believed_is_told_with_what_to_mend(company: &Company) {
         let issuer = Issuer::start().await;
         let id = with_issuer(company, &issuer).await;
