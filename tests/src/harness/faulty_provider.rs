@@ -7,7 +7,6 @@ mod token;
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +16,6 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::token::{Key, Signing};
@@ -85,8 +83,8 @@ struct Grant {
 
 impl FaultyProvider {
     /// Starts a provider with one client and one person, and no fault yet.
-    pub async fn start(client_id: &str, client_secret: &str, person: Value) -> Result<Self, HarnessError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, super::ports::free()?)).await?;
+    pub fn start(client_id: &str, client_secret: &str, person: Value) -> Result<Self, HarnessError> {
+        let listener = super::ports::listen()?;
         let issuer = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
         let state = State {

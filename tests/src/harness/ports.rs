@@ -15,6 +15,18 @@ const LAST: u16 = 32_000;
 
 /// A port on which nobody listens, and which this process has not handed out before.
 pub fn free() -> Result<u16, HarnessError> {
+    Ok(taken()?.local_addr()?.port())
+}
+
+/// A listener on such a port, for a server of this process. It is the one that found the port: bound anew, it could meet its own
+/// shadow in a child that was being started meanwhile.
+pub fn listen() -> Result<tokio::net::TcpListener, HarnessError> {
+    let listener = taken()?;
+    listener.set_nonblocking(true)?;
+    Ok(tokio::net::TcpListener::from_std(listener)?)
+}
+
+fn taken() -> Result<TcpListener, HarnessError> {
     static NEXT: OnceLock<Mutex<u16>> = OnceLock::new();
     // Test processes side by side start at different places.
     let next = NEXT.get_or_init(|| Mutex::new(rand::rng().random_range(FIRST..LAST)));
@@ -22,8 +34,8 @@ pub fn free() -> Result<u16, HarnessError> {
     for _ in FIRST..LAST {
         let port = *next;
         *next = if port + 1 < LAST { port + 1 } else { FIRST };
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener);
         }
     }
     Err(HarnessError::Missing("a free port".to_owned()))

@@ -130,7 +130,7 @@ async fn to_a_provider_that_publishes_nonsense_nobody_is_sent() {
     gate.provision("ada").await;
     let mut asking = tokio::task::JoinSet::new();
     for (number, fault) in AT_THE_START.iter().enumerate() {
-        let provider = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).await.unwrap();
+        let provider = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).unwrap();
         provider.misbehave(Some(*fault));
         gate.connect(&gate.acme, &format!("faulty-{number}"), provider.issuer()).await;
         let url = gate.at(&format!("/sso/acme?connection=faulty-{number}"));

@@ -105,7 +105,7 @@ impl Gate {
         let gateway = Gateway::build(&runtime, lease_store, Readiness::new(), drained.clone()).await.unwrap();
         let router = routes::router(&gateway, Upstreams::new(&runtime.config.outbound).unwrap());
         tokio::spawn(serve(listener, router, ServeOptions::default(), shutdown.clone()));
-        let provider = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).await.unwrap();
+        let provider = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).unwrap();
         let acme = WorkspaceId::parse("acme").unwrap();
         let gate = Self { url, runtime, clock, provider, acme, shutdown, drained, _folder: folder };
         gate.workspace("acme").await;

@@ -81,7 +81,7 @@ async fn a_workspace_that_is_suspended_looks_like_none() {
 async fn of_several_connections_one_is_named_or_chosen() {
     let gate = Gate::open().await;
     gate.provision("ada").await;
-    let other = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).await.unwrap();
+    let other = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).unwrap();
     gate.connect(&gate.acme, "acme-new", other.issuer()).await;
     let mut agent = Agent::new().unwrap();
 

@@ -97,7 +97,7 @@ async fn a_sign_in_is_open_for_ten_minutes() {
 async fn g35_an_answer_at_another_connection_is_a_mix_up() {
     let gate = Gate::open().await;
     gate.provision("ada").await;
-    let attackers = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).await.unwrap();
+    let attackers = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).unwrap();
     let globex = gate.workspace("globex").await;
     gate.connect(&gate.acme, "acme-new", attackers.issuer()).await;
     gate.connect(&globex, "globex-idp", attackers.issuer()).await;
@@ -132,7 +132,7 @@ async fn a_connection_that_changes_under_way_lets_nobody_in() {
 
     let gate = Gate::open().await;
     gate.provision("ada").await;
-    let attackers = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).await.unwrap();
+    let attackers = FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, person("ada")).unwrap();
     let id = lockstep_shared::id::ConnectionId::parse("acme-idp").unwrap();
     let mut agent = Agent::new().unwrap();
     let callback = gate.to_callback(&mut agent, "/sso/acme").await;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{CLIENT_ID, CLIENT_SECRET, VERIFIER, authorization_url, parameter, part, redeem};
 
-async fn provider() -> FaultyProvider {
-    FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, json!({ "sub": "sub-ada", "email": "ada@acme.example" })).await.unwrap()
+fn provider() -> FaultyProvider {
+    FaultyProvider::start(CLIENT_ID, CLIENT_SECRET, json!({ "sub": "sub-ada", "email": "ada@acme.example" })).unwrap()
 }
 
 async fn code(provider: &FaultyProvider) -> String {
@@ -30,7 +30,7 @@ async fn id_token(provider: &FaultyProvider, fault: Fault) -> String {
 
 #[tokio::test]
 async fn without_a_fault_it_is_a_good_provider() {
-    let provider = provider().await;
+    let provider = provider();
     let endpoint = format!("{}/token", provider.issuer());
 
     let good = answer(&provider, None).await;
@@ -46,7 +46,7 @@ async fn without_a_fault_it_is_a_good_provider() {
 
 #[tokio::test]
 async fn claims_are_wrong_one_at_a_time() {
-    let provider = provider().await;
+    let provider = provider();
     for (fault, name, wanted) in [
         (Fault::WrongIssuer, "iss", json!("https://elsewhere.example")),
         (Fault::WrongAudience, "aud", json!("another-client")),
@@ -66,7 +66,7 @@ async fn claims_are_wrong_one_at_a_time() {
 
 #[tokio::test]
 async fn headers_and_signatures_are_wrong_one_at_a_time() {
-    let provider = provider().await;
+    let provider = provider();
     for (fault, name, wanted) in [
         (Fault::AlgNone, "alg", json!("none")),
         (Fault::AlgNoneMixedCase, "alg", json!("nOnE")),
@@ -90,7 +90,7 @@ async fn headers_and_signatures_are_wrong_one_at_a_time() {
 #[tokio::test]
 async fn a_duplicate_claim_is_there_twice() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let token = id_token(&provider().await, Fault::DuplicateSubject).await;
+    let token = id_token(&provider(), Fault::DuplicateSubject).await;
 
     let text = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
 
@@ -99,7 +99,7 @@ async fn a_duplicate_claim_is_there_twice() {
 
 #[tokio::test]
 async fn rotation_publishes_another_key() {
-    let provider = provider().await;
+    let provider = provider();
     let before = id_token(&provider, Fault::WrongNonce).await;
 
     provider.rotate_key().unwrap();

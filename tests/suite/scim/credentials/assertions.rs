@@ -42,7 +42,7 @@ impl Client {
 
 on_each_database! {
     async fn entras_workload_identity_is_given_a_token(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let client = Client::of(company, &issuer).await;
         let assertion = issuer.assertion(&json!({}));
 
@@ -58,7 +58,7 @@ on_each_database! {
     }
 
     async fn an_assertion_with_a_name_is_shown_once(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let (client, other) = (Client::of(company, &issuer).await, Client::of(company, &issuer).await);
         let assertion = issuer.assertion(&json!({ "jti": "j-1" }));
 
@@ -76,7 +76,7 @@ on_each_database! {
     }
 
     async fn what_the_issuer_did_not_say_for_us_now_is_refused_alike(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let client = Client::of(company, &issuer).await;
         let now = now();
         let told = issuer.url.clone();
@@ -115,7 +115,7 @@ on_each_database! {
     }
 
     async fn only_the_issuers_published_key_counts(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let client = Client::of(company, &issuer).await;
         let stranger = Key::new("key-1");
         let claims = issuer.claims();
@@ -147,7 +147,7 @@ on_each_database! {
         }
         granted(&client.show(company, &good).await);
 
-        let theirs = Issuer::start().await;
+        let theirs = Issuer::start();
         let other = Client::of(company, &theirs).await;
         refused(&other.show(company, &good).await, 401, "invalid_client");
         let by_their_key = theirs.sign(&claims);
@@ -155,7 +155,7 @@ on_each_database! {
     }
 
     async fn s32_a_new_key_is_found_at_once_and_a_flood_of_invented_ones_asks_once(company: &Company) {
-        let mut issuer = Issuer::start().await;
+        let mut issuer = Issuer::start();
         let client = Client::of(company, &issuer).await;
         let old = issuer.assertion(&json!({}));
         granted(&client.show(company, &old).await);
@@ -174,7 +174,7 @@ on_each_database! {
     }
 
     async fn keys_that_cannot_be_had_are_no_reason_to_believe(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let good = issuer.assertion(&json!({}));
         for (status, answer) in [
             (StatusCode::INTERNAL_SERVER_ERROR, key_set(&[&issuer.key])),
@@ -201,7 +201,7 @@ on_each_database! {
     }
 
     async fn a_client_that_nobody_vouches_for_by_name_is_its_own_issuer(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let client = Client::add(company, &["--jwks-url", &issuer.jwks_url()]).await;
         let origin = company.installation.site.provisioner_url();
         let own = |audience: &str| {
@@ -221,7 +221,7 @@ on_each_database! {
     }
 
     async fn a_client_that_asks_without_end_is_told_to_wait(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let (client, other) = (Client::of(company, &issuer).await, Client::of(company, &issuer).await);
         let mut waits = Vec::new();
         for _ in 0..40 {

@@ -1,9 +1,6 @@
 //! An issuer of assertions, such as a workload identity provider: it publishes keys on loopback and signs what it is told to.
 
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -16,7 +13,6 @@ use http::{StatusCode, header};
 use lockstep_shared::clock::SystemClock;
 use lockstep_tests::harness::ports;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) const SUBJECT: &str = "sync-fabric";
@@ -67,8 +63,8 @@ pub(super) struct Issuer {
 }
 
 impl Issuer {
-    pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, ports::free().unwrap())).await.unwrap();
+    pub(super) fn start() -> Self {
+        let listener = ports::listen().unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let key = Key::new("key-1");
         let published = Published { status: StatusCode::OK, body: key_set(&[&key]), asked: 0 };

@@ -81,7 +81,7 @@ on_each_database! {
     }
 
     async fn guessing_makes_a_line_a_minute_and_nobody_elses_log(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let (client, secret) = with_secret(company).await;
         let trusting = with_issuer(company, &issuer).await;
         for number in 0..20 {
@@ -123,7 +123,7 @@ on_each_database! {
     }
 
     async fn an_assertion_that_is_not_believed_is_told_with_what_to_mend(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let id = with_issuer(company, &issuer).await;
         let (keys, now) = (issuer.jwks_url(), now());
         let rotated = issuer.key.sign(&json!({ "alg": "RS256", "kid": "abc" }), &issuer.claims());
@@ -163,7 +163,7 @@ on_each_database! {
     }
 
     async fn keys_that_cannot_be_had_are_told_until_they_can(company: &Company) {
-        let issuer = Issuer::start().await;
+        let issuer = Issuer::start();
         let id = with_issuer(company, &issuer).await;
         issuer.answer(StatusCode::BAD_GATEWAY, "");
 
