@@ -4,6 +4,7 @@
 mod auth;
 mod bare;
 mod barrier;
+mod connection;
 mod figures;
 mod installation;
 mod machine;
@@ -13,7 +14,6 @@ mod scale;
 mod seed;
 mod sessions;
 mod sync;
-mod wire;
 mod work;
 mod wrk;
 

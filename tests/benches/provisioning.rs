@@ -15,17 +15,21 @@ use lockstep_tests::{
     harness::{Scratch, scim::Scim},
     world::text,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{
+    runtime,
+    task::{JoinSet, spawn_blocking},
+};
 
 use crate::{
     Failure,
     bare::Bare,
+    connection::{Connection, Target},
     figures::{Samples, Verdict, millis, number, say},
     installation::{Engine, Installation, person},
     machine::{load_average, processor_time},
     peers::{Peer, Running},
-    wire::Wire,
 };
 
 const CLIENTS: usize = 8;
@@ -158,7 +162,7 @@ struct Side {
 
 enum Subject {
     Inserter(Bare),
-    Server { runs: Runs, clients: Vec<Wire>, people: Vec<String> },
+    Server { runs: Runs, target: Target, people: Vec<String> },
 }
 
 /// A server that runs as long as this is kept.
@@ -187,8 +191,7 @@ impl Side {
         };
         let bare = Bare::start(installation.site.folder(), "insert", &url).await?;
         let database = Vec::from_iter(installation.database_process().await?);
-        let clients = (0..CLIENTS).map(|_| installation.scim()).collect::<Result<_, _>>()?;
-        let ours = Self::server(Who::Ours(engine), clients, Runs::Ours(Box::new(installation))).await?;
+        let ours = Self::server(Who::Ours(engine), installation.scim()?, Runs::Ours(Box::new(installation))).await?;
         let bare =
             Self { who: Who::Bare(engine), subject: Subject::Inserter(bare), database: database.clone(), next: Arc::default() };
         Ok([bare, Self { database, ..ours }])
@@ -196,19 +199,17 @@ impl Side {
 
     async fn peer(peer: Peer, folder: &Path) -> Result<Self, Failure> {
         let running = Running::start(peer, folder).await?;
-        let clients = (0..CLIENTS).map(|_| running.scim()).collect::<Result<_, _>>()?;
-        Self::server(Who::Peer(peer), clients, Runs::Peer(running)).await
+        Self::server(Who::Peer(peer), running.scim()?, Runs::Peer(running)).await
     }
 
-    async fn server(who: Who, clients: Vec<Scim>, runs: Runs) -> Result<Self, Failure> {
+    async fn server(who: Who, client: Scim, runs: Runs) -> Result<Self, Failure> {
         let mut people = Vec::new();
-        for client in &clients {
-            let body = person(&format!("changed{}", people.len()));
+        for number in 0..CLIENTS {
+            let body = person(&format!("changed{number}"));
             let created: Value = client.post("/Users", &body).await?.expect_status(StatusCode::CREATED)?.json()?;
             people.push(text(&created, "id"));
         }
-        let clients = clients.iter().map(Wire::like).collect();
-        let subject = Subject::Server { runs, clients, people };
+        let subject = Subject::Server { runs, target: Target::of(&client)?, people };
         Ok(Self { who, subject, database: Vec::new(), next: Arc::default() })
     }
 
@@ -223,38 +224,58 @@ impl Side {
                 let done = bare.insert(SECONDS).await?;
                 Round { done: done.rows, elapsed: Duration::from_secs_f64(done.seconds), latencies: Vec::new() }
             }
-            Subject::Server { clients, people, .. } => self.requests(work, clients, people).await?,
+            Subject::Server { target, people, .. } => {
+                let load = Load { work, target: target.clone(), people: people.clone(), next: self.next.clone() };
+                spawn_blocking(move || load.run()).await??
+            }
         };
         let ours = processor_time(&[process])?.saturating_sub(before.0);
         let database = processor_time(&self.database)?.saturating_sub(before.1);
         Ok(Measured { round, ours, database })
     }
+}
 
-    async fn requests(&self, work: Work, clients: &[Wire], people: &[String]) -> Result<Round, Failure> {
-        let (begun, duration) = (Instant::now(), Duration::from_secs(SECONDS));
-        let mut tasks = JoinSet::new();
-        for (client, id) in clients.iter().cloned().zip(people.iter().cloned()) {
-            let next = self.next.clone();
-            tasks.spawn(async move {
-                let mut latencies = Vec::new();
-                while begun.elapsed() < duration {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let asked = Instant::now();
-                    request(&client, work, &id, number).await?;
-                    latencies.push(asked.elapsed());
-                }
-                Ok::<_, Failure>(latencies)
-            });
-        }
+/// What the clients do in one round.
+#[derive(Clone)]
+struct Load {
+    work: Work,
+    target: Target,
+    /// A person to change for each client.
+    people: Vec<String>,
+    next: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// On one thread, since clients that wake each other across threads take from the server what they cost.
+    fn run(self) -> Result<Round, Failure> {
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let begun = Instant::now();
+            let mut tasks = JoinSet::new();
+            for id in self.people.clone() {
+                tasks.spawn(self.clone().client(id, begun));
+            }
+            let mut latencies = Vec::new();
+            while let Some(finished) = tasks.join_next().await {
+                latencies.extend(finished??);
+            }
+            Ok(Round { done: u32::try_from(latencies.len())?, elapsed: begun.elapsed(), latencies })
+        })
+    }
+
+    async fn client(self, id: String, begun: Instant) -> Result<Vec<Duration>, Failure> {
+        let mut connection = Connection::open(self.target).await?;
         let mut latencies = Vec::new();
-        while let Some(finished) = tasks.join_next().await {
-            latencies.extend(finished??);
+        while begun.elapsed() < Duration::from_secs(SECONDS) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let asked = Instant::now();
+            request(&mut connection, self.work, &id, number).await?;
+            latencies.push(asked.elapsed());
         }
-        Ok(Round { done: u32::try_from(latencies.len())?, elapsed: begun.elapsed(), latencies })
+        Ok(latencies)
     }
 }
 
-async fn request(client: &Wire, work: Work, id: &str, number: u64) -> Result<(), Failure> {
+async fn request(client: &mut Connection, work: Work, id: &str, number: u64) -> Result<(), Failure> {
     if work == Work::Create {
         let (status, body) = client.send(Method::POST, "/Users", &person(&format!("person{number:07}"))).await?;
         return if status == StatusCode::CREATED { Ok(()) } else { Err(unexpected(status, &body)) };
@@ -268,11 +289,17 @@ async fn request(client: &Wire, work: Work, id: &str, number: u64) -> Result<(),
         // RFC 7644, section 3.5.2: a server may leave the changed resource out.
         StatusCode::NO_CONTENT => Ok(()),
         StatusCode::OK => {
-            let changed: Value = serde_json::from_slice(&body)?;
-            if text(&changed, "title") == format!("Engineer {number}") { Ok(()) } else { Err("a change was not made".into()) }
+            let changed: Changed = serde_json::from_slice(&body)?;
+            if changed.title == format!("Engineer {number}") { Ok(()) } else { Err("a change was not made".into()) }
         }
         _ => Err(unexpected(status, &body)),
     }
+}
+
+/// What is looked at of a changed person.
+#[derive(Deserialize)]
+struct Changed {
+    title: String,
 }
 
 fn unexpected(status: StatusCode, body: &[u8]) -> Failure {
