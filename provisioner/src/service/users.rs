@@ -1,7 +1,7 @@
 //! `/Users`: each handler is a paragraph of RFC 7644, section 3. Whatever leaves a person without access is answered only after
 //! the barrier; for what is refused, the dispatch sees to it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use lockstep_shared::{
     id::{UserId, WorkspaceId},
@@ -140,7 +140,7 @@ impl ScimService {
         caller: &Caller,
         id: &str,
         edit: impl Fn(&User, &Document) -> Result<normalise::User, ScimError>,
-    ) -> Result<(User, Option<Vec<GroupRef>>), Failure> {
+    ) -> Result<(Arc<User>, Option<Vec<GroupRef>>), Failure> {
         let workspace = &caller.workspace.id;
         let edit = |user: &User| {
             caller.line.was_at(user.version);

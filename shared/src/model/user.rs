@@ -76,6 +76,21 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
+impl User {
+    /// The record after the next change, at this moment, as the directory now says.
+    #[must_use]
+    pub fn edited(&self, profile: Profile, at: Timestamp) -> Self {
+        Self {
+            workspace: self.workspace.clone(),
+            id: self.id.clone(),
+            profile,
+            version: self.version + 1,
+            updated_at: at,
+            ..*self
+        }
+    }
+}
+
 impl Profile {
     /// The e-mail address that stands for the person: the primary one, else the one of type `work`, else the first, else the
     /// user name where it is an address.

@@ -131,9 +131,9 @@ impl Store {
             return Ok(None);
         }
         if profile == before.profile {
-            return Ok(Some(Changed::not(User::clone(before))));
+            return Ok(Some(Changed::not(before.clone())));
         }
-        let after = User { profile, version: before.version + 1, updated_at: self.clock.now(), ..User::clone(before) };
+        let after = Arc::new(before.edited(profile, self.clock.now()));
         let attributes = to_json("user", &after.profile.attributes)?;
         let write = self.at_once(&QUIET_CHANGE, |query| {
             Ok(query
@@ -156,7 +156,7 @@ impl Store {
             self.recent.forget(&after.workspace, &after.id);
             return Ok(None);
         }
-        self.recent.remember(&after);
+        self.recent.share(&after);
         let groups = shown.iter().filter_map(|row| members::group_shown(row).transpose()).collect::<Result<_, _>>()?;
         let settlement = Settlement::of_earlier(after.ended_seq);
         Ok(Some(Changed { user: after, settlement, groups: Some(groups) }))

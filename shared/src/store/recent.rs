@@ -54,7 +54,14 @@ impl Recent {
     /// Remembers somebody who has never signed in: of everybody else a change has to be told.
     pub(super) fn remember(&self, user: &User) {
         if !user.may_have_sessions {
-            self.people.insert((user.workspace.clone(), user.id.clone()), Arc::new(user.clone()));
+            self.share(&Arc::new(user.clone()));
+        }
+    }
+
+    /// The same for a record that others hold as well.
+    pub(super) fn share(&self, user: &Arc<User>) {
+        if !user.may_have_sessions {
+            self.people.insert((user.workspace.clone(), user.id.clone()), user.clone());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Users. A change reads the row under its lock, applies the caller's pure edit, and in the same transaction writes what it
 //! takes away into the revocation log.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value, json};
 use sqlx::{
@@ -256,11 +256,10 @@ impl Store {
         let step = adoption::step(&mut tx, &before, &profile, actor).await?;
         if profile == before.profile && step.is_nothing() {
             tx.roll_back().await?;
-            return Ok(Changed::not(before));
+            return Ok(Changed::not(before.into()));
         }
         let (origin, login_method) = step.applied(&before);
-        let (version, updated_at) = (before.version + 1, tx.now());
-        let mut after = User { profile, origin, login_method, version, updated_at, ..before.clone() };
+        let mut after = User { origin, login_method, ..before.edited(profile, tx.now()) };
         write(&mut tx, &before, &after).await?;
         step.carry_out(&mut tx, &before, actor).await?;
         let detail = json!({ "active": after.profile.active, "was_active": before.profile.active });
@@ -285,7 +284,7 @@ impl Store {
             set_ended(&mut tx, workspace, id, after.ended_seq).await?;
         }
         tx.commit().await?;
-        Ok(Changed { user: after, settlement, groups: None })
+        Ok(Changed { user: after.into(), settlement, groups: None })
     }
 
     /// What every answer about this user has to wait for, a refusal too: that their sessions know what was last taken from them.
@@ -330,7 +329,7 @@ impl Store {
 #[must_use = "an answer may be given only after the settlement went through the barrier"]
 pub struct Changed {
     /// The record.
-    pub user: User,
+    pub user: Arc<User>,
     /// What has to be settled before an answer is given.
     pub settlement: Settlement,
     /// The groups that they are in, where the write has shown them.
@@ -339,7 +338,7 @@ pub struct Changed {
 
 impl Changed {
     /// The record as it was and stays.
-    pub(super) fn not(user: User) -> Self {
+    pub(super) fn not(user: Arc<User>) -> Self {
         Self { settlement: Settlement::of_earlier(user.ended_seq), user, groups: None }
     }
 }

@@ -1,6 +1,6 @@
 //! Adoption: whom a provider may take over who was invited, and what then becomes of their password.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lockstep_shared::{
     id::{ConnectionId, UserId},
@@ -52,7 +52,7 @@ async fn write(db: &Db, id: &UserId, change: fn(&mut User), actor: &Actor) -> Re
         Ok::<_, std::convert::Infallible>(after.profile)
     };
     let changed = db.store.update_user(&db.acme, id, actor, edit).await.map_err(EditError::unrefused)?;
-    Ok((changed.user, changed.settlement))
+    Ok((Arc::unwrap_or_clone(changed.user), changed.settlement))
 }
 
 fn give_external_id(user: &mut User) {

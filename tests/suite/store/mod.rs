@@ -231,7 +231,7 @@ pub(crate) async fn edit(
         Ok::<_, Infallible>(profile)
     };
     let changed = store.update_user(workspace, id, &idp(), edit).await.map_err(EditError::unrefused)?;
-    Ok((changed.user, changed.settlement))
+    Ok((Arc::unwrap_or_clone(changed.user), changed.settlement))
 }
 
 /// Ids that name nobody yet, in the order of their texts.
