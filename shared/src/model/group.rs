@@ -67,6 +67,20 @@ pub enum MemberChange {
     Replace(Vec<String>),
 }
 
+/// Everybody whose membership these steps may move; `None` if that is whoever is a member now.
+#[must_use]
+pub fn named(steps: &[MemberChange]) -> Option<Vec<&str>> {
+    let mut ids = Vec::new();
+    for step in steps {
+        match step {
+            MemberChange::Name(_) => {}
+            MemberChange::Add(some) | MemberChange::Remove(some) => ids.extend(some.iter().map(String::as_str)),
+            MemberChange::Replace(_) => return None,
+        }
+    }
+    Some(ids)
+}
+
 /// Of those whose membership was moved by these steps, who is no member afterwards.
 #[must_use]
 pub fn taken_out<'i>(steps: &[MemberChange], moved: impl IntoIterator<Item = &'i String>) -> Vec<&'i str> {

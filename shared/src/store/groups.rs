@@ -8,10 +8,11 @@ use sqlx::any::AnyRow;
 
 use super::{
     Settlement, Store, StoreError, access,
+    deletion::TAKEN_BACK,
     error::EditError,
     guard::{self, Loss},
     many::{Index, Many, by_ids},
-    members,
+    members, newcomers,
     row::{Columns, to_json},
     tx::Tx,
     users::NAMESAKES,
@@ -141,8 +142,10 @@ impl Store {
             .bind(now.0)
             .execute(tx.on())
             .await?;
-        let touched = members::change(&mut tx, workspace, &group.id, members).await?;
+        let newcomers = newcomers::hold(&mut tx, workspace, members, NAMED_AT_MOST).await?;
+        let mut touched = members::change(&mut tx, workspace, &group.id, members).await?;
         tx.audit(workspace, actor, "group.created", group.id.as_str(), &json!({ "members": touched.len() })).await?;
+        touched.retain(|id| !newcomers.contains(id));
         let settlement = append_changed(&mut tx, workspace, touched, "group.created").await?;
         note_changed(&mut tx, &mut group, &settlement).await?;
         tx.commit().await?;
@@ -215,6 +218,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let before = lock(&mut tx, workspace, id).await?;
         let (profile, steps) = edit(&before).map_err(EditError::Refused)?;
+        let newcomers = newcomers::hold(&mut tx, workspace, &steps, NAMED_AT_MOST).await?;
         let mut touched = members::change(&mut tx, workspace, id, &steps).await?;
         if profile == before.profile && touched.is_empty() {
             tx.roll_back().await?;
@@ -230,6 +234,7 @@ impl Store {
         if before.profile.display_name != after.profile.display_name {
             touched.extend(members::people(&mut tx, workspace, id, NAMED_AT_MOST).await?);
         }
+        touched.retain(|id| !newcomers.contains(id));
         let settlement = append_changed(&mut tx, workspace, touched, "group.changed").await?.or_earlier(before.changed_seq);
         note_changed(&mut tx, &mut after, &settlement).await?;
         tx.commit().await?;
@@ -256,6 +261,22 @@ impl Store {
         actor: &Actor,
         permit: impl FnOnce(&Group) -> Result<(), E>,
     ) -> Result<GroupDeletion, EditError<E>> {
+        self.remove_group(workspace, id, (actor, None), permit).await
+    }
+
+    /// Takes back a group that a request has made in vain a moment ago, as [`Store::take_user_back`] does somebody.
+    pub async fn take_group_back(&self, workspace: &WorkspaceId, id: &GroupId) -> Result<GroupDeletion, StoreError> {
+        let by = (&Actor::system(), Some(TAKEN_BACK));
+        self.remove_group(workspace, id, by, |_| Ok(())).await.map_err(EditError::unrefused)
+    }
+
+    async fn remove_group<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &GroupId,
+        (actor, because): (&Actor, Option<&'static str>),
+        permit: impl FnOnce(&Group) -> Result<(), E>,
+    ) -> Result<GroupDeletion, EditError<E>> {
         let mut tx = self.begin().await?;
         let before = match lock(&mut tx, workspace, id).await {
             Ok(before) => before,
@@ -272,7 +293,9 @@ impl Store {
         for statement in [CLEAR_MEMBERS, CLEAR_MEMBERSHIPS, DELETE] {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
-        tx.audit(workspace, actor, "group.deleted", id.as_str(), &json!({ "members": touched.len() })).await?;
+        let mut detail = Map::from_iter([("members".to_owned(), json!(touched.len()))]);
+        detail.extend(because.map(|because| ("because".to_owned(), json!(because))));
+        tx.audit(workspace, actor, "group.deleted", id.as_str(), &Value::Object(detail)).await?;
         access::note_moved(&mut tx, workspace, actor, id, touched.iter(), "group.deleted").await?;
         let members: Vec<&str> = touched.iter().map(String::as_str).collect();
         guard::pass(&mut tx, workspace, actor, Loss::Group(id, &members)).await?;

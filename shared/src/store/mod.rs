@@ -17,6 +17,7 @@ mod keys;
 mod links;
 mod many;
 mod members;
+mod newcomers;
 mod oauth_clients;
 mod open;
 mod outbox;

@@ -55,17 +55,22 @@ pub(super) struct Tx {
     inner: Transaction,
     now: Timestamp,
     // Dropped after `inner`, so that the next writer begins when this one has let go of the lock.
-    _turn: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Tx {
     pub(super) fn new(inner: Transaction, turn: Option<OwnedSemaphorePermit>, now: Timestamp) -> Self {
-        Self { inner, now, _turn: turn }
+        Self { inner, now, turn }
     }
 
     /// The connection to run statements on.
     pub(super) fn on(&mut self) -> &mut AnyConnection {
         &mut self.inner
+    }
+
+    /// Whether nobody else writes before its end, as on SQLite.
+    pub(super) fn is_alone(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// The wall clock when the transaction began.

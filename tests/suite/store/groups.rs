@@ -31,6 +31,7 @@ fn users(ids: &[String]) -> Vec<Scope> {
 on_each_engine! {
     async fn a_group_reads_back_and_is_found_by_each_indexed_value(db: &Db) {
         let babs = db.user("babs").await;
+        db.has_signed_in(&babs).await;
         let mut profile = named("Équipe");
         profile.external_id = Some("G-1".into());
         let (group, settlement) =

@@ -260,6 +260,10 @@ on_each_engine! {
 
     async fn writers_side_by_side_do_not_slip_under_it(db: &Db) {
         let ids = people(db, 24).await;
+        for id in &ids {
+            // Of newcomers' groups nobody is told.
+            db.has_signed_in(&db.store.user(&db.acme, id).await.unwrap().unwrap()).await;
+        }
         let group = db.group("Crew", &texts(&ids)).await;
         guarded(db, 5, 0).await;
         let mut writers = JoinSet::new();

@@ -7,6 +7,7 @@ mod groups;
 mod guard;
 mod keys;
 mod log;
+mod newcomers;
 mod notices;
 mod open;
 mod passwords;
