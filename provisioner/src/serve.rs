@@ -1,6 +1,6 @@
 //! Runs the provisioner: both listeners, and the order of a good exit.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -10,14 +10,13 @@ use lockstep_shared::{
     http::{
         health::Ops,
         layers::{Observation, count, observe},
+        listener::{self, ListenError, serve_until},
         outbound::{Outbound, SetupError},
-        serve::{Drain, ServeOptions, serve as serve_http},
     },
     runtime::Runtime,
     store::{Store, StoreError},
     telemetry::Metrics,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,8 +26,8 @@ use crate::{
     service::ScimService,
 };
 
-/// How long the process still takes requests after it has said that it is not ready, so that load balancers hear of it.
-const LINGER: Duration = Duration::from_millis(500);
+/// Whose settings these are, for messages.
+const SECTION: &str = "provisioner";
 /// How often sessions, one-time marks and granted tokens that have run out are deleted, and the log is pruned.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// Rows of the log are kept for this long at the least.
@@ -50,22 +49,14 @@ pub enum ServeError {
     #[error(transparent)]
     Mail(#[from] MailSetupError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}; is another program there? Change [provisioner] {key}")]
-    Listen {
-        /// The setting.
-        key: &'static str,
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 /// Starts the ops listener. To come before the runtime, which may wait for the database: that is no reason to be taken for dead.
 pub async fn listen_ops(config: &Config, metrics: Metrics) -> Result<Ops, ServeError> {
     let address = config.require_provisioner()?.ops_listen;
-    Ops::start(address, metrics).await.map_err(|source| ServeError::Listen { key: "ops_listen", address, source })
+    Ok(listener::listen_ops(SECTION, address, metrics).await?)
 }
 
 /// Serves until the runtime is told to stop. Boxed, so that all that serving takes is compiled here and not in each program.
@@ -76,24 +67,15 @@ pub fn serve(runtime: &Runtime, ops: Ops) -> BoxFuture<'_, Result<(), ServeError
 
 async fn run(runtime: &Runtime, ops: Ops) -> Result<(), ServeError> {
     let settings = runtime.config.require_provisioner()?;
-    let listener = listen("listen", settings.listen).await?;
+    let listener = listener::listen(SECTION, settings.listen).await?;
     let readiness = ops.readiness.clone();
     runtime.meters.show_in(&ops.metrics);
-    let shutdown = CancellationToken::new();
     let router = router(runtime, settings.public_url.origin())?;
     Courier::start(runtime)?;
-    let serving = tokio::spawn(serve_http(listener, router, ServeOptions::default(), shutdown.clone()));
     start_sweeping(runtime);
     readiness.set_ready();
     tracing::info!(address = %settings.listen, public_url = %settings.public_url, "the provisioner listens");
-
-    runtime.stop.cancelled().await;
-    readiness.start_draining();
-    tokio::time::sleep(LINGER).await;
-    shutdown.cancel();
-    if let Ok(Drain::CutOff { connections }) = serving.await {
-        tracing::warn!(connections, "connections were cut off at the end of the drain");
-    }
+    serve_until(&runtime.stop, listener, router, &readiness).await;
     ops.stop().await;
     Ok(())
 }
@@ -148,8 +130,4 @@ fn start_sweeping(runtime: &Runtime) {
 async fn sweep_log(store: &Store, before: Timestamp, stop: &CancellationToken) -> Result<(), StoreError> {
     while !stop.is_cancelled() && store.sweep_log(before, LOG_STEP).await? == u64::from(LOG_STEP) {}
     Ok(())
-}
-
-async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }

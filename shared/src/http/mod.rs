@@ -4,5 +4,6 @@
 pub mod client_addr;
 pub mod health;
 pub mod layers;
+pub mod listener;
 pub mod outbound;
 pub mod serve;
