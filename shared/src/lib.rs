@@ -20,6 +20,6 @@ pub mod signals;
 pub mod store;
 pub mod telemetry;
 
-/// A tenth less of the processor for each provisioning request than the C library's.
+/// See `deploy/decisions/allocator.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
