@@ -265,6 +265,13 @@ impl Record {
         self.journal.write(Entry { outcome, ..entry }).await;
     }
 
+    /// It was not begun, and is not answered: too many operations of its Bulk request had failed.
+    pub async fn left_out(mut self) {
+        let entry = self.entry(0, Some(&sentence::of_leaving_out));
+        self.count(Outcome::Refused);
+        self.journal.write(Entry { outcome: Outcome::Refused, ..entry }).await;
+    }
+
     /// A Bulk request came to its end, with so many failed operations.
     pub async fn bulk(mut self, operations: usize, failed: usize) {
         self.line.detail("operations", operations);

@@ -59,14 +59,24 @@ pub(super) fn of_bulk(failed: usize, all: usize) -> String {
     format!("sent a Bulk request, of which {failed} of {all} operations failed: the entries of the same request say why")
 }
 
+/// The sentence for an operation that was left out of a Bulk request.
+pub(super) fn of_leaving_out(action: Action) -> String {
+    format!(
+        "{}, which was not begun: as many operations before it had failed as the client allows (failOnErrors); mend what the other \
+         entries of the same request tell, and let the client send it again",
+        deed(action)
+    )
+}
+
 /// Why, and what to do about it: a sentence without the second is none.
 fn cause(action: Action, error: &ScimError) -> String {
     match error {
-        ScimError::InvalidSyntax(told) => and(told, NOT_SCIM),
         ScimError::InvalidFilter(told) => {
             and(told, "set the matching attribute at the identity provider to userName or externalId")
         }
-        ScimError::InvalidPath(told) => and(told, for_path(told)),
+        ScimError::InvalidSyntax(told) | ScimError::InvalidPath(told) => and(told, for_path(told)),
+        // The client's own name for what it makes may be a person's.
+        ScimError::InvalidValue(told) if told.contains(" makes bulkId ") => and(told, NOT_SCIM),
         ScimError::InvalidValue(told) => for_value(action, told),
         ScimError::Mutability(told) if told.contains(REQUIRED) => and(told, ALWAYS_THERE),
         ScimError::Mutability(told) => and(told, "take the attribute out of the mapping"),
@@ -87,6 +97,7 @@ fn cause(action: Action, error: &ScimError) -> String {
         ScimError::Unresolved(told) => {
             and(told, "mend what the other entries of the same request tell, and let the client send it again")
         }
+        ScimError::Uniqueness(what) if what.contains("was invited") => OF_INVITED.to_owned(),
         ScimError::Uniqueness(what) => format!(
             "{what} is another one's here already; let the identity provider match by {what}, or remove the one that should not be there"
         ),
@@ -127,6 +138,9 @@ fn cause(action: Action, error: &ScimError) -> String {
 }
 
 const NOT_SCIM: &str = "the request is not as SCIM has it: if the mapping is right, tell the vendor of the client";
+const OF_INVITED: &str = "userName is that of a person who was invited here; let the identity provider match by userName: its first write to \
+                          the one it finds takes them into the directory, if the domain of their user name is proven (`domain verify \
+                          WORKSPACE DOMAIN`); else `user adopt WORKSPACE USER` does";
 const REQUIRED: &str = " is required";
 const ALWAYS_THERE: &str = "map it at your identity provider to something that everybody has";
 
@@ -259,8 +273,18 @@ fn without_people(told: &str) -> String {
         }
     }
     text.push_str(rest);
-    let hide = |word: &str| if word.contains('@') { HIDDEN.to_owned() } else { word.to_owned() };
-    text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+    text.split(' ').map(without_address).collect::<Vec<_>>().join(" ")
+}
+
+/// A word without the address in it; what ends a quotation or a part of the sentence stays.
+fn without_address(word: &str) -> String {
+    if !word.contains('@') {
+        return word.to_owned();
+    }
+    let is_mark = |c: char| "\";:,.".contains(c);
+    let (begun, ended) = (word.trim_start_matches('"'), word.trim_end_matches(is_mark));
+    let (before, after) = (word.len() - begun.len(), ended.len());
+    format!("{}{HIDDEN}{}", word.get(..before).unwrap_or_default(), word.get(after..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -367,6 +391,11 @@ mod tests {
             (write, ScimError::InvalidPath("a bracket is not closed".into()), NOT_SCIM),
             (
                 write,
+                ScimError::InvalidSyntax("\"shoe\" is not part of any schema here".into()),
+                "define it with `schema add WORKSPACE URN`",
+            ),
+            (
+                write,
                 ScimError::InvalidPath("\"shoe\" is not part of any schema here".into()),
                 "define it with `schema add WORKSPACE URN`",
             ),
@@ -402,6 +431,31 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_hidden_and_what_stands_around_it_is_not() {
+        for (sent, told) in [
+            ("roles is \"Jane Roe ada@acme.example\"; allowed here are User", "roles is \"Jane Roe …\"; allowed here are User"),
+            ("userType is \"ada@acme.example\"; allowed here are A", "userType is \"…\"; allowed here are A"),
+            ("userName is \"<ada@acme.example>\", which is odd", "userName is \"…\", which is odd"),
+            ("ada@acme.example: odd", "…: odd"),
+            ("@ is odd", "… is odd"),
+        ] {
+            assert_eq!(without_people(sent), told);
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_invited_person_is_theirs_and_the_way_to_them_is_told() {
+        let what = "userName (of a person who was invited: find them by it, then PUT or PATCH them)";
+
+        assert_eq!(
+            of_error(Action::UserCreate, &ScimError::Uniqueness(what.into())),
+            "sent a new user, which was refused: userName is that of a person who was invited here; let the identity provider match by \
+             userName: its first write to the one it finds takes them into the directory, if the domain of their user name is proven \
+             (`domain verify WORKSPACE DOMAIN`); else `user adopt WORKSPACE USER` does"
+        );
+    }
+
+    #[test]
     fn what_is_allowed_is_told_whatever_was_sent() {
         let allowed = "; allowed here are Premium, Standard: change the mapping at your identity provider";
         for sent in ["\u{fffd}[31mpre\u{fffd}mium", "[", "a\"[b", "]["] {
@@ -426,6 +480,7 @@ mod tests {
             ScimError::InvalidValue("userName ada@lovelace.example is odd".into()),
             ScimError::InvalidValue("emails[value eq \"ada lovelace\"].type must be text".into()),
             ScimError::InvalidValue("userType is \"ada@lovelace.example\"; allowed here are Premium".into()),
+            ScimError::InvalidValue("userType is \"\\\"ada@lovelace.example.\\\"\"; allowed here are Premium".into()),
             ScimError::InvalidFilter("\"Ada Lovelace\" is not an attribute that can be filtered on".into()),
         ] {
             let sentence = of_error(Action::UserUpdate, &error).to_lowercase();

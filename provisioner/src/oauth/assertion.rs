@@ -1,6 +1,8 @@
 //! A client's assertion (RFC 7523, section 3): whether it is one that the client's issuer made, for us, and now. The signature is
 //! checked before any claim is believed.
 
+use std::time::Duration;
+
 use lockstep_shared::{
     clock::Timestamp,
     jose::{Excerpt, Jws, KeySet, TokenError},
@@ -136,11 +138,12 @@ fn check_audience(claims: &Map<String, Value>, expected: &Expected<'_>) -> Resul
 
 /// Returns the moment from which the assertion is worth nothing, in seconds.
 fn check_times(claims: &Map<String, Value>, now: i64) -> Result<i64, NotBelieved> {
-    let end = time(claims, "exp")?.ok_or(NotBelieved::Claim("exp"))?;
+    // A fraction makes it begin later and end sooner, never the other way round.
+    let end = time(claims, "exp", f64::floor)?.ok_or(NotBelieved::Claim("exp"))?;
     if now > end.saturating_add(LEEWAY) {
         return Err(NotBelieved::Expired);
     }
-    for start in [time(claims, "nbf")?, time(claims, "iat")?].into_iter().flatten() {
+    for start in [time(claims, "nbf", f64::ceil)?, time(claims, "iat", f64::ceil)?].into_iter().flatten() {
         if start > now.saturating_add(LEEWAY) {
             return Err(NotBelieved::NotYetValid);
         }
@@ -164,15 +167,17 @@ fn text<'c>(claims: &'c Map<String, Value>, name: &'static str) -> Result<&'c st
     found.filter(|text| (1..=NAME_LIMIT).contains(&text.len())).ok_or(NotBelieved::Claim(name))
 }
 
-/// A whole number of seconds; a moment that is none is refused and never taken for none at all.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, NotBelieved> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(seconds) if (0..=LAST_SECOND).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(NotBelieved::Claim(name)),
-        },
-    }
+/// RFC 7519, section 2: seconds, with or without a fraction, which `round` takes to whole ones. What is no moment is refused and never
+/// taken for none at all.
+fn time(claims: &Map<String, Value>, name: &'static str, round: fn(f64) -> f64) -> Result<Option<i64>, NotBelieved> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = value.as_i64().or_else(|| whole(round(value.as_f64()?)));
+    seconds.filter(|seconds| (0..=LAST_SECOND).contains(seconds)).map(Some).ok_or(NotBelieved::Claim(name))
+}
+
+/// Neither a negative number nor one that is too large becomes a duration.
+fn whole(seconds: f64) -> Option<i64> {
+    i64::try_from(Duration::try_from_secs_f64(seconds).ok()?.as_secs()).ok()
 }
 
 #[cfg(test)]

@@ -21,16 +21,16 @@ const LONGEST: Duration = Duration::from_hours(24 * 30);
 /// The newest notices that are looked at: one to everybody.
 const MOST_SHOWN: u32 = MOST_RECIPIENTS;
 
-/// The mass-change guard. Alone it is shown; with limits it is set, and on.
+/// The mass-change guard. Alone it is shown; with limits it is set, and on, also where it was off.
 #[derive(Debug, Clone, clap::Args)]
 #[command(disable_help_subcommand = true)]
 pub struct GuardCommand {
     /// The workspace
     workspace: WorkspaceId,
-    /// Never hold up to this many people an hour (500 unless set)
+    /// Never hold up to this many people an hour (500 unless set); a guard that is off is on again with it
     #[arg(long, value_name = "N")]
     max: Option<NonZeroU32>,
-    /// Nor up to this share of the workspace's active people, from 0 to 100 (20 unless set)
+    /// Nor up to this share of the workspace's active people, from 0 to 100 (20 unless set); the same
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u8).range(0..=100))]
     percent: Option<u8>,
     #[command(subcommand)]

@@ -16,10 +16,7 @@ use lockstep_shared::{
 use serde_json::{Value, json};
 
 use super::{Context, OpsError, Output, policy, receipt};
-use crate::{
-    policy::{EditRefusal, Policy},
-    scim::ResourceKind,
-};
+use crate::policy::{EditRefusal, Policy};
 
 /// The commands on roles and teams. GROUP is an id or a display name.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -204,7 +201,7 @@ impl Change {
 fn known(policy: &Policy, workspace: &WorkspaceId, path: &AttributePath) -> Result<AttributePath, OpsError> {
     let named = path.to_string();
     let kept = policy
-        .attribute(ResourceKind::User, &named)
+        .role_attribute(&named)
         .and_then(|kept| kept.parse().map_err(|_| EditRefusal::UnknownAttribute { path: named, nearest: None }));
     kept.map_err(|refusal| OpsError::Policy { workspace: workspace.clone(), refusal })
 }
@@ -214,11 +211,8 @@ fn known(policy: &Policy, workspace: &WorkspaceId, path: &AttributePath) -> Resu
 async fn read(context: &Context, workspace: &WorkspaceId, path: &PathBuf) -> Result<Mapping, OpsError> {
     let unreadable = |reason: String| OpsError::MappingFile { path: path.clone(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut document: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-    // What `mapping list --json` printed has it as one member among others.
-    if let Some(own) = document.get_mut("mapping") {
-        document = own.take();
-    }
+    let document: Value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    let mut document = whole(document, workspace).map_err(|fault| unreadable(fault.to_string()))?;
     let earlier = context.store().await?.mapping(workspace).await?;
     for rule in document.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(group) = rule.get_mut("group") else { continue };
@@ -229,6 +223,44 @@ async fn read(context: &Context, workspace: &WorkspaceId, path: &PathBuf) -> Res
         }
     }
     serde_json::from_value(document).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Why a document holds no mapping, or none for this workspace.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum FileFault {
+    /// What is no mapping at all would otherwise be read as one that gives nobody anything.
+    #[error("a mapping is an object with the member rules, a list; to take every rule away, write \"rules\": []")]
+    NoRules,
+    /// A list in the place of an object: which of its values means what would be a guess.
+    #[error("{0} is to be an object with named members")]
+    NoObject(&'static str),
+    /// It was printed for another workspace, whose groups are not these.
+    #[error(
+        "it is the mapping of the workspace {0}; to copy it on purpose, keep what its member mapping has, alone, and write the groups' \
+         display names in the place of their ids"
+    )]
+    OfAnother(String),
+}
+
+/// The whole mapping of a file: as it stands, or as `mapping list --json` printed it, as one member among others.
+fn whole(mut document: Value, workspace: &WorkspaceId) -> Result<Value, FileFault> {
+    if let Some(own) = document.get_mut("mapping").map(Value::take) {
+        let other = document.get("workspace").filter(|other| other.as_str() != Some(workspace.as_str()));
+        if let Some(other) = other {
+            return Err(FileFault::OfAnother(other.as_str().map_or_else(|| other.to_string(), str::to_owned)));
+        }
+        document = own;
+    }
+    let rules = document.get("rules").and_then(Value::as_array).ok_or(FileFault::NoRules)?;
+    if !rules.iter().all(Value::is_object) {
+        return Err(FileFault::NoObject("each of the rules"));
+    }
+    for name in ["default", "role_attribute"] {
+        if document.get(name).is_some_and(Value::is_array) {
+            return Err(FileFault::NoObject(name));
+        }
+    }
+    Ok(document)
 }
 
 /// Finds the one group that an operator names.

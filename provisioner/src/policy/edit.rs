@@ -8,7 +8,7 @@ use super::{Extension, Policy, PolicyDocument, PolicyError};
 use crate::scim::{
     Profile, ResourceKind, ResourceSchema,
     normalise::{AttributeRule, AttributeRules, RuleError},
-    schema::{self, Found, Schema, SchemaError},
+    schema::{self, Attribute, AttributeType, Found, Mutability, Returned, Schema, SchemaError},
 };
 
 /// The most schemas of a workspace's own.
@@ -33,6 +33,16 @@ pub enum EditRefusal {
         /// What may have been meant.
         nearest: Option<String>,
     },
+    /// Nobody has a role by it: the identity provider does not write it, or it is no text.
+    #[error("{path} cannot give roles: {}; what can: {}", no_source(*is_written), usable.join(", "))]
+    GivesNoRole {
+        /// What was named.
+        path: String,
+        /// Whether the identity provider writes it.
+        is_written: bool,
+        /// What may be named.
+        usable: Vec<String>,
+    },
     /// The schema is there and nobody said that it may change.
     #[error("{0} is already defined")]
     Defined(String),
@@ -56,6 +66,10 @@ fn in_its_place(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default()
 }
 
+fn no_source(is_written: bool) -> &'static str {
+    if is_written { "it is no text" } else { "no identity provider writes it, or nobody sees it again" }
+}
+
 impl From<RuleError> for EditRefusal {
     fn from(error: RuleError) -> Self {
         Self::Policy(error.into())
@@ -70,6 +84,7 @@ impl EditRefusal {
             Self::Policy(PolicyError::Schema(_)) => "schema_invalid",
             Self::UnknownAttribute { .. } | Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => "attribute_not_found",
             Self::Policy(PolicyError::Rule(_)) => "rule_invalid",
+            Self::GivesNoRole { .. } => "attribute_gives_no_role",
             Self::Policy(PolicyError::Shape(_)) => "policy_damaged",
             Self::Defined(_) => "schema_exists",
             Self::NoSchema(_) => "schema_not_found",
@@ -100,6 +115,11 @@ impl EditRefusal {
             Self::Policy(PolicyError::Schema(_)) => "mend the definition (RFC 7643, section 7)".to_owned(),
             Self::UnknownAttribute { .. } | Self::Policy(PolicyError::Rule(RuleError::Unknown(_))) => {
                 format!("write userType, name.givenName, or URN:attribute; `{program} schema list {workspace}` shows the URNs")
+            }
+            Self::GivesNoRole { .. } => {
+                format!(
+                    "name another attribute; groups give roles by `{program} mapping set {workspace} --group GROUP --role ROLE`"
+                )
             }
             Self::Policy(PolicyError::Rule(RuleError::Default(_))) => {
                 "choose one of the allowed values, or give --no-default or other values with --allow".to_owned()
@@ -250,6 +270,46 @@ impl Policy {
         canonical(schema, path)
             .ok_or_else(|| EditRefusal::UnknownAttribute { path: path.to_owned(), nearest: schema.nearest(path.trim()) })
     }
+
+    /// The same of a user's attribute that is to give roles: text that the identity provider writes.
+    pub fn role_attribute(&self, path: &str) -> Result<String, EditRefusal> {
+        let (schema, kept) = (self.schemas().of(ResourceKind::User), self.attribute(ResourceKind::User, path)?);
+        let Some(Found::Attribute { definition, sub, .. }) = schema.find(&kept, Profile::Strict) else { return Ok(kept) };
+        let is_written = [Some(definition), sub].into_iter().flatten().all(is_written);
+        if is_written && is_text(definition, sub) {
+            return Ok(kept);
+        }
+        Err(EditRefusal::GivesNoRole { path: kept, is_written, usable: texts(schema) })
+    }
+}
+
+fn is_written(attribute: &Attribute) -> bool {
+    matches!(attribute.mutability, Mutability::ReadWrite | Mutability::Immutable) && attribute.returned != Returned::Never
+}
+
+/// Whether its value, or that of each of its entries, is text.
+fn is_text(definition: &Attribute, sub: Option<&Attribute>) -> bool {
+    let compared = sub.or_else(|| definition.sub("value")).unwrap_or(definition);
+    compared.kind == AttributeType::String
+}
+
+/// Every attribute that may give roles, in the spelling under which it is kept; of a list its values alone.
+fn texts(schema: &ResourceSchema) -> Vec<String> {
+    let of = |prefix: &str, attribute: &Attribute| {
+        let name = format!("{prefix}{}", attribute.name);
+        let is_parted = attribute.is_complex() && !attribute.multi_valued;
+        let parts = attribute.sub_attributes.iter().filter(|sub| is_parted && sub.name != "value" && is_written(sub));
+        let parts: Vec<String> = parts.filter(|sub| is_text(sub, None)).map(|sub| format!("{name}.{}", sub.name)).collect();
+        let whole = is_text(attribute, None).then_some(name);
+        if is_written(attribute) { whole.into_iter().chain(parts).collect() } else { Vec::new() }
+    };
+    let own = schema.core().attributes.iter().chain(schema.common()).filter(|attribute| attribute.name != "schemas");
+    let mut texts: Vec<String> = own.flat_map(|attribute| of("", attribute)).collect();
+    for extension in schema.extensions() {
+        texts.extend(extension.attributes.iter().flat_map(|attribute| of(&format!("{}:", extension.id), attribute)));
+        texts.extend(extension.free_form.then(|| format!("{}:NAME", extension.id)));
+    }
+    texts
 }
 
 /// The one spelling under which a rule is kept: a list or a manager stands for its `value`.

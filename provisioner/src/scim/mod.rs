@@ -27,7 +27,7 @@ pub mod write;
 pub use error::ScimError;
 pub use filter::Filter;
 pub use patch::PatchRequest;
-pub use schema::{ResourceKind, ResourceSchema, SchemaSet};
+pub use schema::{Names, ResourceKind, ResourceSchema, SchemaSet};
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! PATCH paths (RFC 7644, section 3.5.2): which attribute, which elements of it, which part of those.
 
-use super::filter::Filter;
+use super::filter::{Filter, ends_value, marks_like};
 use super::schema::{Attribute, Found, Schema};
 use super::text::for_log;
 use super::{Profile, ResourceSchema, ScimError};
@@ -59,7 +59,10 @@ impl<'s> Path<'s> {
             let text = for_log(text);
             return Err(malformed(&format!("{text:?} is not a path: the name cannot be a SCIM attribute name")).into());
         }
-        match schema.find(head, profile).ok_or(PathError::Unknown)? {
+        let Some(found) = schema.find(head, profile) else {
+            return Err(if goes_on(head, schema, profile) { goes_nowhere(text).into() } else { PathError::Unknown });
+        };
+        match found {
             Found::Schema(schema) if filter.is_none() => Ok(Self::Schema(schema)),
             found => {
                 let Found::Attribute { extension, name, definition, sub } = ResourceSchema::meant(found, profile) else {
@@ -80,6 +83,9 @@ impl Target<'_> {
         }
         self.filter = Some(Filter::parse_element(filter, self.definition, profile)?);
         if let Some(sub) = rest.strip_prefix('.') {
+            if sub.is_empty() || !sub.chars().all(|c| c.is_ascii_alphanumeric() || "-_$".contains(c)) {
+                return Err(goes_nowhere(&format!("{}[…]{rest}", self.name)).into());
+            }
             self.sub = Some(self.definition.sub(sub).ok_or(PathError::Unknown)?);
         } else if !rest.is_empty() {
             return Err(malformed("after the closing bracket there is a dot and a name, or nothing").into());
@@ -91,22 +97,56 @@ impl Target<'_> {
 /// The path before the bracket, the filter inside, and what follows. Brackets in quotes are text.
 fn cut(text: &str) -> Result<(&str, Option<&str>, &str), ScimError> {
     let Some((head, after)) = text.split_once('[') else { return Ok((text, None, "")) };
-    let (mut quoted, mut escaped, mut depth) = (false, false, 1_usize);
-    for (at, c) in after.char_indices() {
-        match c {
+    // The marks that end what is quoted, and whether a value may begin here.
+    let (mut closing, mut begins, mut escaped, mut depth) = (None::<&str>, true, false, 1_usize);
+    let mut chars = after.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let next = chars.peek().map(|(_, next)| *next);
+        match (closing, c) {
             _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '[' if !quoted => depth += 1,
-            ']' if !quoted => depth -= 1,
-            _ => {}
+            (Some(_), '\\') => escaped = true,
+            (Some(marks), c) if marks.contains(c) && (c == '"' || ends_value(next)) => closing = None,
+            (None, '"') => closing = Some("\""),
+            (None, '[') => depth += 1,
+            (None, ']') => depth -= 1,
+            (None, c) if begins => closing = marks_like(c),
+            (Some(_) | None, _) => {}
         }
+        begins = c.is_whitespace() || "()[]\"".contains(c);
         if depth == 0 {
             let (filter, rest) = after.split_at(at);
             return Ok((head, Some(filter), rest.strip_prefix(']').unwrap_or(rest)));
         }
     }
     Err(malformed("a bracket is not closed"))
+}
+
+/// Whether it is an attribute that is known and a dot with nothing behind it, or a part that is known and a part of that, which none
+/// has. No other name is looked into: a provider may call what is unknown here by as many dots as it likes.
+fn goes_on(head: &str, schema: &ResourceSchema, profile: Profile) -> bool {
+    let name = head.rsplit_once(':').map_or(0, |(urn, _)| urn.len() + 1);
+    let dots = head.match_indices('.').map(|(at, _)| at).filter(|at| *at >= name);
+    dots.take(2).any(|dot| match (head.get(..dot).and_then(|before| schema.find(before, profile)), head.get(dot..)) {
+        (Some(Found::Attribute { sub, .. }), Some(rest)) => sub.is_some() || rest == "." || rest.starts_with(".."),
+        (Some(Found::Schema(_)) | None, _) | (_, None) => false,
+    })
+}
+
+fn goes_nowhere(path: &str) -> ScimError {
+    let path = for_log(path);
+    malformed(&format!("{path:?} is not a path: a dot has the name of a sub-attribute behind it, which has no parts of its own"))
+}
+
+/// A path without what stands in brackets, for a log: there may be a person's address.
+pub(super) fn without_filter(text: &str) -> String {
+    let (head, rest) = match cut(text) {
+        Ok((head, _, rest)) => (head, rest),
+        Err(_) => (text.split('[').next().unwrap_or_default(), ""),
+    };
+    let is_part = |rest: &str| {
+        rest.len() > 1 && rest.starts_with('.') && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-_.$".contains(c))
+    };
+    format!("{head}{}", if is_part(rest) { rest } else { "" })
 }
 
 fn malformed(detail: &str) -> ScimError {
@@ -144,6 +184,11 @@ mod tests {
             ("Emails[Type eq \"work\" and value co \"@x\"].Value", "emails[type eq \"work\" and value co \"@x\"].value"),
             ("roles[primary eq \"True\"].value", "roles[primary eq true].value"),
             (r#"emails[value eq "a]\"b["].type"#, r#"emails[value eq "a]\"b["].type"#),
+            ("emails[type eq 'work'].value", "emails[type eq \"work\"].value"),
+            ("emails[(type eq \u{201c}work\u{201d})].value", "emails[type eq \"work\"].value"),
+            ("emails[value eq 'o'neill [a]b' or type eq `x`]", "emails[value eq \"o'neill [a]b\" or type eq \"x\"]"),
+            ("emails[value eq 'a\\']b']", "emails[value eq \"a']b\"]"),
+            ("emails[value eq o'neill]", "emails[value eq \"o'neill\"]"),
         ];
         for (text, expected) in table {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
@@ -152,8 +197,15 @@ mod tests {
 
     #[test]
     fn s22_what_names_nothing_and_what_is_malformed_differ() {
-        for text in ["shoeSize", "name.shoeSize", "urn:x:y:z", "emails[type eq \"work\"].shoeSize", "__proto__", "emails.value.x"]
-        {
+        for text in [
+            "shoeSize",
+            "name.shoeSize",
+            "urn:x:y:z",
+            "emails[type eq \"work\"].shoeSize",
+            "__proto__",
+            "urn:x:y.z.",
+            "shoe.size.x",
+        ] {
             assert_eq!(shown(text), Err(PathError::Unknown), "{text}");
         }
         for text in [
@@ -161,6 +213,15 @@ mod tests {
             "emails[",
             "emails[type eq \"work\"",
             "emails[type eq \"work\"]value",
+            "emails[type eq 'work].value",
+            "emails[type eq \"work\"].",
+            "emails[type eq \"work\"].value.x",
+            "emails[type eq \"work\"].value[x]",
+            "emails.",
+            "emails..value",
+            "emails.value.x",
+            "emails.value.x.y",
+            "urn:ietf:params:scim:schemas:core:2.0:User:emails.value.x",
             "userName[value eq \"x\"]",
             "emails.value[type eq \"x\"]",
             "a b",

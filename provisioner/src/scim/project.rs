@@ -78,16 +78,25 @@ pub fn assemble(
     resource
 }
 
-/// Where the manager's `$ref` leads is the client's own word: it is repeated only where it leads to the user of that id here.
+/// Where the manager's `$ref` leads is the client's own word: it is repeated, as a whole URI, only where it leads to the user of that
+/// id here.
 fn without_foreign_reference(home: &mut Document, base_url: &str) {
     let Some(Value::Object(manager)) = home.get_mut("manager") else { return };
     let own = manager.get("value").and_then(Value::as_str).map(|id| format!("{base_url}/Users/{id}"));
-    if own.is_none() || manager.get("$ref").and_then(Value::as_str) != own.as_deref() {
-        manager.shift_remove("$ref");
-    }
+    let said = manager.get("$ref").and_then(Value::as_str);
+    match own.filter(|own| said.is_some_and(|said| said == own || is_relative(said, own))) {
+        Some(own) => manager.insert("$ref".to_owned(), own.into()),
+        None => manager.shift_remove("$ref"),
+    };
     if manager.is_empty() {
         home.shift_remove("manager");
     }
+}
+
+/// Whether it leads there from the URI of any user (`../Users/ID`) or from the base URL (`/Users/ID`).
+fn is_relative(uri: &str, own: &str) -> bool {
+    let path = uri.strip_prefix("..").unwrap_or(uri);
+    path.starts_with("/Users/") && own.ends_with(path)
 }
 
 fn instant(at: DateTime<Utc>) -> String {
@@ -375,9 +384,13 @@ mod tests {
         let known = shown(json!({"value": "u2", "$ref": "https://elsewhere.example/u2"}));
         let only = shown(json!({"$ref": "https://elsewhere.example/u2"}));
         let here = shown(json!({"value": "u2", "$ref": "/Users/u2"}));
+        let relative = shown(json!({"value": "u2", "$ref": "../Users/u2"}));
+        let other = shown(json!({"value": "u2", "$ref": "../Users/2"}));
 
         assert_eq!(known[ENTERPRISE_USER], json!({"manager": {"value": "u2"}}));
+        assert_eq!(other, known);
         assert_eq!(here[ENTERPRISE_USER]["manager"]["$ref"], "/Users/u2");
+        assert_eq!(relative, here);
         assert_eq!((only.get(ENTERPRISE_USER), &only["schemas"]), (None, &json!([crate::scim::schema::USER])));
     }
 

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 use super::filter::{AttributeRef, compare_numbers, instant};
-use super::schema::{AttributeType, Found, Returned};
+use super::schema::{AttributeType, Found, Names, Returned};
 use super::text::{for_log, normal_key};
-use super::{Profile, ResourceSchema, ScimError};
+use super::{Profile, ScimError};
 
 /// Of longer text the beginning counts: what is put in order is held in memory, and stands in cursors.
 const COMPARED: usize = 256;
@@ -25,10 +25,10 @@ pub struct Sort {
 
 impl Sort {
     /// Reads the two parameters; `None` where the request asks for no order.
-    pub fn parse(
+    pub fn parse<'s>(
         sort_by: Option<&str>,
         sort_order: Option<&str>,
-        schema: &ResourceSchema,
+        names: impl Into<Names<'s>>,
         profile: Profile,
     ) -> Result<Option<Self>, ScimError> {
         let descending = match sort_order.map(str::trim) {
@@ -38,7 +38,7 @@ impl Sort {
             Some(_) => return Err(ScimError::InvalidValue("sortOrder is ascending or descending".into())),
         };
         let Some(path) = sort_by.map(str::trim).filter(|path| !path.is_empty()) else { return Ok(None) };
-        let by = attribute(path, schema, profile)
+        let by = attribute(path, names.into(), profile)
             .ok_or_else(|| ScimError::InvalidPath(format!("{:?} is not an attribute that can be sorted by", for_log(path))))?;
         Ok(Some(Self { by, descending }))
     }
@@ -66,7 +66,9 @@ impl Sort {
             }
             None => value,
         };
-        match self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub))? {
+        let no = Value::Bool(false);
+        let part = self.by.sub.as_ref().map_or(Some(value), |sub| value.get(sub));
+        match part.or(self.by.false_when_absent.then_some(&no))? {
             Value::String(text) if self.by.kind == AttributeType::DateTime => instant(text).map(SortKey::Instant),
             Value::String(text) if self.by.case_exact => Some(SortKey::Text(beginning(text.clone()))),
             Value::String(text) => Some(SortKey::Text(beginning(normal_key(text)))),
@@ -92,14 +94,23 @@ pub enum SortKey {
 }
 
 impl SortKey {
-    /// Keys of one attribute are of one kind.
     fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Text(left), Self::Text(right)) => left.cmp(right),
             (Self::Instant(left), Self::Instant(right)) => left.cmp(right),
             (Self::Number(left), Self::Number(right)) => compare_numbers(left, right).unwrap_or(Ordering::Equal),
             (Self::Boolean(left), Self::Boolean(right)) => left.cmp(right),
-            (Self::Text(_) | Self::Instant(_) | Self::Number(_) | Self::Boolean(_), _) => Ordering::Equal,
+            // Two resource types may have one name for values of two kinds.
+            (Self::Text(_) | Self::Instant(_) | Self::Number(_) | Self::Boolean(_), _) => self.rank().cmp(&other.rank()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Text(_) => 0,
+            Self::Instant(_) => 1,
+            Self::Number(_) => 2,
+            Self::Boolean(_) => 3,
         }
     }
 }
@@ -113,8 +124,8 @@ fn beginning(mut text: String) -> String {
 }
 
 /// A complex attribute is sorted by its `value`.
-fn attribute(path: &str, schema: &ResourceSchema, profile: Profile) -> Option<AttributeRef> {
-    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find_attribute(path, profile) else { return None };
+fn attribute(path: &str, names: Names<'_>, profile: Profile) -> Option<AttributeRef> {
+    let Some(Found::Attribute { extension, name, definition, sub }) = names.find_attribute(path, profile) else { return None };
     let sub = sub.or_else(|| definition.sub("value"));
     let sorted = sub.unwrap_or(definition);
     if sorted.is_complex() || sorted.returned == Returned::Never || definition.returned == Returned::Never {
@@ -127,6 +138,7 @@ fn attribute(path: &str, schema: &ResourceSchema, profile: Profile) -> Option<At
         kind: sorted.kind,
         case_exact: sorted.case_exact,
         multi_valued: definition.multi_valued,
+        false_when_absent: sub.is_some_and(|sub| definition.has_false_for(sub)),
     })
 }
 
@@ -149,8 +161,8 @@ mod tests {
         let users = || {
             vec![
                 json!({"id": 1, "userName": "bob", "externalId": "a", "active": true, "meta": {"created": "2026-01-01T00:00:00+02:00"},
-                "emails": [{"value": "z@x"}, {"value": "a@x", "primary": true}]}),
-                json!({"id": 2, "userName": "Álf", "externalId": "B", "active": false, "meta": {"created": "2025-12-31T23:00:00Z"}, "emails": [{"value": "B@x"}]}),
+                "emails": [{"value": "z@x"}, {"value": "a@x", "primary": true}], "roles": [{"value": "r", "primary": true}]}),
+                json!({"id": 2, "userName": "Álf", "externalId": "B", "active": false, "meta": {"created": "2025-12-31T23:00:00Z"}, "emails": [{"value": "B@x"}], "roles": [{"value": "r"}]}),
                 json!({"id": 3, "userName": "ALICE"}),
             ]
         };
@@ -160,6 +172,7 @@ mod tests {
             ("active", [2, 1, 3]),
             ("meta.created", [1, 2, 3]),
             ("emails", [1, 2, 3]),
+            ("roles.primary", [2, 1, 3]),
         ] {
             let mut descending = ascending;
             descending.reverse();
@@ -174,6 +187,21 @@ mod tests {
         let user = |id: u8, ends: &str| json!({"id": id, "title": format!("{}{ends}", "é".repeat(COMPARED - 1))});
 
         assert_eq!(sorted("title", "ascending", vec![user(1, "b"), user(2, "az"), user(3, "ay")]), [2, 3, 1]);
+    }
+
+    #[test]
+    fn values_of_two_kinds_have_an_order_all_the_same() {
+        let keys = [
+            SortKey::Text("b".into()),
+            SortKey::Instant(DateTime::UNIX_EPOCH),
+            SortKey::Number(1.into()),
+            SortKey::Boolean(false),
+        ];
+        for (at, left) in keys.iter().enumerate() {
+            for (beside, right) in keys.iter().enumerate() {
+                assert_eq!(left.compare(right), at.cmp(&beside), "{left:?} {right:?}");
+            }
+        }
     }
 
     #[test]

@@ -24,10 +24,10 @@ pub(super) enum Answer {
     Bulk { body: Value, retry_after: Option<u32> },
     /// A list of resources.
     List(ListResponse<Shown>),
-    /// A resource at a version.
-    Resource { body: Shown, etag: String, location: String },
+    /// A resource, at a version.
+    Resource { body: Shown, etag: Option<String>, location: String },
     /// A resource that was just made.
-    Created { body: Shown, etag: String, location: String },
+    Created { body: Shown, etag: Option<String>, location: String },
     /// Done, and nothing to show.
     Done { etag: Option<String> },
     /// The caller has this version already.
@@ -56,12 +56,22 @@ impl Answer {
         }
     }
 
+    /// The same for a workspace that has no entity tags.
+    pub(super) fn without_version(self) -> Self {
+        match self {
+            Self::Resource { body, location, .. } => Self::Resource { body, etag: None, location },
+            Self::Created { body, location, .. } => Self::Created { body, etag: None, location },
+            Self::Done { .. } => Self::Done { etag: None },
+            Self::Document(_) | Self::Bulk { .. } | Self::List(_) | Self::NotModified { .. } => self,
+        }
+    }
+
     /// What an operation inside a Bulk request tells of itself; `location` is where it was sent.
     pub(super) fn into_outcome(self, location: String) -> Outcome {
         let (status, version, location) = match self {
             Self::Document(_) | Self::Bulk { .. } | Self::List(_) => (StatusCode::OK, None, location),
-            Self::Resource { etag, location, .. } => (StatusCode::OK, Some(etag), location),
-            Self::Created { etag, location, .. } => (StatusCode::CREATED, Some(etag), location),
+            Self::Resource { etag, location, .. } => (StatusCode::OK, etag, location),
+            Self::Created { etag, location, .. } => (StatusCode::CREATED, etag, location),
             Self::Done { etag } => (StatusCode::NO_CONTENT, etag, location),
             Self::NotModified { etag } => (StatusCode::NOT_MODIFIED, Some(etag), location),
         };
@@ -83,27 +93,25 @@ impl IntoResponse for Answer {
             Self::List(list) => json(StatusCode::OK, list.into()),
             Self::Resource { body, etag, location } => {
                 let mut response = json(StatusCode::OK, body.into());
-                put(&mut response, header::ETAG, &etag);
+                tag(&mut response, etag.as_deref());
                 // RFC 7644, section 3.1: a hint where the resource lives, for whoever followed a search.
                 put(&mut response, header::CONTENT_LOCATION, &location);
                 response
             }
             Self::Created { body, etag, location } => {
                 let mut response = json(StatusCode::CREATED, body.into());
-                put(&mut response, header::ETAG, &etag);
+                tag(&mut response, etag.as_deref());
                 put(&mut response, header::LOCATION, &location);
                 response
             }
             Self::Done { etag } => {
                 let mut response = StatusCode::NO_CONTENT.into_response();
-                if let Some(etag) = etag {
-                    put(&mut response, header::ETAG, &etag);
-                }
+                tag(&mut response, etag.as_deref());
                 response
             }
             Self::NotModified { etag } => {
                 let mut response = StatusCode::NOT_MODIFIED.into_response();
-                put(&mut response, header::ETAG, &etag);
+                tag(&mut response, Some(&etag));
                 response
             }
         }
@@ -124,6 +132,12 @@ fn body(mut text: Text) -> Body {
     match text.next() {
         Some(Ok(all)) if text.is_over() => Body::from(all),
         first => Body::from_stream(stream::iter(first.into_iter().chain(text))),
+    }
+}
+
+fn tag(response: &mut Response, etag: Option<&str>) {
+    if let Some(etag) = etag {
+        put(response, header::ETAG, etag);
     }
 }
 

@@ -66,7 +66,7 @@ impl ScimService {
         caller.line.about(group.id.as_str());
         self.barrier.settle(workspace, settlement).await?;
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
-        Ok(Answer::Created { body, etag, location })
+        Ok(Answer::Created { body, etag: Some(etag), location })
     }
 
     /// A group that is there already may be what an earlier request made, whose answer was lost: the refusal waits as that answer did.
@@ -98,7 +98,7 @@ impl ScimService {
             return Ok(Answer::NotModified { etag: group_envelope(&group, "").etag() });
         }
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
-        Ok(Answer::Resource { body, etag, location })
+        Ok(Answer::Resource { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.5.1. A body that does not speak of members leaves them as they are.
@@ -121,7 +121,7 @@ impl ScimService {
             })
             .await?;
         let (body, etag, location) = self.show_group(caller, query, &group).await?;
-        Ok(Answer::Resource { body, etag, location })
+        Ok(Answer::Resource { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.5.2: 204, unless the request asks for attributes; so members are never read to be answered.
@@ -147,7 +147,7 @@ impl ScimService {
             .await?;
         if query.attributes.is_some() {
             let (body, etag, location) = self.show_group(caller, query, &group).await?;
-            return Ok(Answer::Resource { body, etag, location });
+            return Ok(Answer::Resource { body, etag: Some(etag), location });
         }
         Ok(Answer::Done { etag: Some(group_envelope(&group, "").etag()) })
     }

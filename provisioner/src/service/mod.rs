@@ -31,7 +31,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use http::{Method, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use lockstep_shared::{
     http::{client_addr::TrustedProxies, layers::RequestId},
     id::WorkspaceId,
@@ -145,7 +145,12 @@ impl ScimService {
         tracing::Span::current().record("workspace.id", caller.workspace.id.as_str());
         let path: Option<Vec<String>> = segments.collect();
         let named = path.as_deref().and_then(|path| Target::parse(path, caller.policy.profile()));
-        let checked = named.ok_or(ScimError::NotFound).and_then(|target| target.check(&parts.method).map(|()| target));
+        let checked = named.ok_or(ScimError::NotFound).and_then(|target| {
+            if target == Target::Root {
+                self.refuse_appended_path(&caller.workspace.id, parts.uri.query().unwrap_or_default())?;
+            }
+            target.check(&parts.method).map(|()| target)
+        });
         let target = match checked {
             Ok(target) => target,
             Err(error) => return Err(service.refuse(&caller, &parts.method, named.as_ref(), error).await),
@@ -170,6 +175,17 @@ impl ScimService {
         service.perform(&caller, operation, body).await
     }
 
+    /// Everybody is no answer to a question after one person: whoever asks for that takes the first of them for the match.
+    fn refuse_appended_path(&self, workspace: &WorkspaceId, query: &str) -> Result<(), ScimError> {
+        if !uri::has_appended_path(query, target::is_endpoint) {
+            return Ok(());
+        }
+        Err(ScimError::InvalidSyntax(format!(
+            "the tenant URL ends in a query string, and a path was appended to that: write the tenant URL without one, as {}",
+            self.base_url(workspace)
+        )))
+    }
+
     /// RFC 7644, section 4. A filter is refused there, as the section demands.
     fn discover(&self, caller: &Caller, target: &Target<'_>, query: &Query) -> Result<Answer, Failure> {
         let (base_url, schemas) = (self.base_url(&caller.workspace.id), caller.policy.announced());
@@ -183,9 +199,7 @@ impl ScimService {
             Target::ResourceType(id) => discovery::resource_type(schemas, id, &base_url),
             Target::Schemas => all(discovery::schemas(schemas, &base_url)),
             Target::Schema(urn) => discovery::schema(schemas, urn, &base_url),
-            // A token is a provider's and no user's.
-            Target::Me => return Err(ScimError::NotImplemented("/Me for a caller that is no user").into()),
-            Target::Root | Target::Collection(_) | Target::Resource(..) | Target::Search(_) | Target::Bulk => None,
+            Target::Root | Target::Collection(_) | Target::Resource(..) | Target::Search(_) | Target::Bulk | Target::Me => None,
         };
         Ok(Answer::Document(body.ok_or(ScimError::NotFound)?))
     }
@@ -212,14 +226,12 @@ fn request_id(parts: &Parts) -> String {
 async fn serve(State(service): State<ScimService>, Extension(id): Extension<RequestId>, request: Request) -> Response {
     let (parts, mut content) = request.into_parts();
     let outcome = timeout(LONGEST, service.dispatch(&parts, &mut content)).await;
-    let mut response = match outcome.unwrap_or_else(|late| Err(Failure::Transient(late.into()))) {
+    let response = match outcome.unwrap_or_else(|late| Err(Failure::Transient(late.into()))) {
         Ok(answer) => answer.into_response(),
         Err(failure) => failure.tell(&id.to_string()).into_response(),
     };
     drop_rest(content, &service.tasks);
-    if parts.method == Method::HEAD {
-        *response.body_mut() = Body::empty();
-    }
+    // To a HEAD the router answers without the body, and with the length that it had.
     response
 }
 

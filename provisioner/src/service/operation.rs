@@ -9,7 +9,7 @@ use super::{
     caller::Caller,
     failure::Failure,
     groups::group_id,
-    record::{end, name_sent},
+    record::{Account, as_told},
     request::{Preconditions, Query},
     target::Target,
     users::user_id,
@@ -43,19 +43,26 @@ impl ScimService {
         operation: Operation<'_>,
         body: Result<Value, Failure>,
     ) -> Result<Answer, Failure> {
-        let (record, caller) = self.begin(caller, &operation);
-        let (new_name, former_name) = (name_sent(&operation, &body), self.name_to_go(&caller, &operation).await);
-        let outcome = self.attempt(&caller, operation, body).await;
-        let name = match &outcome {
-            Err(Failure::Told(_)) => new_name,
-            Err(Failure::Held(_) | Failure::Transient(_) | Failure::Defect(_)) => None,
-            Ok(_) => former_name,
+        let (outcome, account) = self.perform_untold(caller, operation, body).await;
+        let told = match &outcome {
+            Ok(answer) => Ok(answer.status()),
+            Err(failure) => Err(as_told(failure, &caller.origin.request)),
         };
-        if let Some(name) = name {
-            self.note_name(&caller, &name).await;
-        }
-        end(record, &caller, &outcome).await;
+        self.enter(account, told.as_ref().map(|status| *status)).await;
         outcome
+    }
+
+    /// The same, but for the record: whoever asked ends it when it is certain what the caller hears.
+    pub(super) async fn perform_untold(
+        &self,
+        caller: &Caller,
+        operation: Operation<'_>,
+        body: Result<Value, Failure>,
+    ) -> (Result<Answer, Failure>, Account) {
+        let account = self.begin(caller, &operation, &body).await;
+        let outcome = self.attempt(account.caller(), operation, body).await;
+        account.found(outcome.as_ref().ok().and_then(Answer::found));
+        (outcome, account)
     }
 
     /// The answer to an earlier request may have been lost, and this one be refused because that one was carried out: nobody hears
@@ -88,13 +95,23 @@ impl ScimService {
         Ok(())
     }
 
+    /// draft-zollner-scim-interop-profile-02 has no entity tags: in the strict profile a header of that name says nothing, and no
+    /// answer has a version.
     async fn carry_out(&self, caller: &Caller, operation: Operation<'_>, body: Value) -> Result<Answer, Failure> {
+        if caller.policy.profile().is_lenient() {
+            return self.handle(caller, operation, body).await;
+        }
+        let (query, wanted) = (operation.query.without_version(), Preconditions::default());
+        self.handle(caller, Operation { query, wanted, ..operation }, body).await.map(Answer::without_version)
+    }
+
+    async fn handle(&self, caller: &Caller, operation: Operation<'_>, body: Value) -> Result<Answer, Failure> {
         let Operation { method, target, query, wanted, id } = operation;
-        // draft-zollner-scim-interop-profile-02 has no entity tags, so a header of that name says nothing.
-        let wanted = if caller.policy.profile().is_lenient() { wanted } else { Preconditions::default() };
         let new_id = id.as_deref();
         match (method, target) {
-            (&Method::POST, Target::Search(kind)) => self.search(caller, kind, &Query::from_search(&body)?).await,
+            (&Method::POST, Target::Search(kind)) => {
+                self.search(caller, kind, &Query::from_search(&body, caller.policy.profile())?).await
+            }
             (&Method::POST, Target::Collection(ResourceKind::User)) => self.create_user(caller, &query, new_id, body).await,
             (&Method::POST, Target::Collection(ResourceKind::Group)) => self.create_group(caller, &query, new_id, body).await,
             (&Method::PUT, Target::Resource(ResourceKind::User, id)) => self.put_user(caller, &query, id, &wanted, body).await,

@@ -4,16 +4,22 @@
 use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{failure::Failure, uri};
-use crate::scim::{ScimError, json};
+use crate::scim::{Profile, ScimError, json};
 
 /// The largest body of one operation.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// A body of the largest size may have a value for so many of its bytes. The shortest member of a group takes twice as many.
 const BYTES_PER_VALUE: usize = 10;
+
+/// The schema of a search by POST.
+const SEARCH_REQUEST_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// Where a resource says its entity tag.
+const VERSION: &str = "meta.version";
 
 /// The query parameters of RFC 7644 that we know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,11 +54,29 @@ impl Query {
         Self { takes_anything: wanted.all(|types| types.to_str().is_ok_and(|types| types.trim() == "*/*")), ..self }
     }
 
+    /// The same for a workspace that has no entity tags.
+    pub(super) fn without_version(self) -> Self {
+        let excluded = self.excluded_attributes.map_or_else(|| VERSION.to_owned(), |names| format!("{names},{VERSION}"));
+        Self { excluded_attributes: Some(excluded), ..self }
+    }
+
     /// Reads a search request (RFC 7644, section 3.4.3), which says in its body what a GET says in its query.
-    pub(super) fn from_search(body: &Value) -> Result<Self, ScimError> {
+    pub(super) fn from_search(body: &Value, profile: Profile) -> Result<Self, ScimError> {
         let Value::Object(members) = body else {
             return Err(ScimError::InvalidSyntax("a search request is a JSON object".into()));
         };
+        if profile.is_lenient() {
+            return Self::from_members(members);
+        }
+        let schemas = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("schemas")).map(|(_, schemas)| schemas);
+        let mut listed = schemas.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if !listed.any(|urn| urn.eq_ignore_ascii_case(SEARCH_REQUEST_SCHEMA)) {
+            return Err(ScimError::InvalidSyntax(format!("schemas must list {SEARCH_REQUEST_SCHEMA}")));
+        }
+        Self::from_members(members).map(Self::without_version)
+    }
+
+    fn from_members(members: &Map<String, Value>) -> Result<Self, ScimError> {
         let mut read = Self::default();
         for (name, value) in members {
             let Some(slot) = read.slot(name) else { continue };
@@ -160,6 +184,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), ScimError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -173,12 +199,28 @@ mod tests {
     #[test]
     fn a_parameter_is_known_however_it_is_spelled() {
         let query = Query::parse("Filter=active%20eq%20true&StartIndex=3&COUNT=7&excludedattributes=members");
-        let search = Query::from_search(&serde_json::json!({ "Filter": "active eq true", "sortby": "userName" })).unwrap();
+        let search = Query::from_search(&json!({ "Filter": "active eq true", "sortby": "userName" }), Profile::Lenient);
+        let search = search.unwrap();
 
         assert_eq!(query.filter.as_deref(), Some("active eq true"));
         assert_eq!((query.start_index.as_deref(), query.count.as_deref()), (Some("3"), Some("7")));
         assert_eq!(query.excluded_attributes.as_deref(), Some("members"));
         assert_eq!((search.filter.as_deref(), search.sort_by.as_deref()), (Some("active eq true"), Some("userName")));
+    }
+
+    #[test]
+    fn the_strict_profile_wants_a_search_to_say_what_it_is_and_answers_no_version() {
+        let search = |body: &Value, profile| Query::from_search(body, profile);
+        let listed = json!({ "Schemas": [SEARCH_REQUEST_SCHEMA], "excludedAttributes": ["title"] });
+
+        for unlisted in [json!({}), json!({ "schemas": ["x"] }), json!({ "schemas": SEARCH_REQUEST_SCHEMA })] {
+            assert!(matches!(search(&unlisted, Profile::Strict), Err(ScimError::InvalidSyntax(_))), "{unlisted}");
+            assert!(search(&unlisted, Profile::Lenient).is_ok(), "{unlisted}");
+        }
+        let excluded = |profile| search(&listed, profile).unwrap().excluded_attributes;
+        assert_eq!(excluded(Profile::Strict).as_deref(), Some("title,meta.version"));
+        assert_eq!(excluded(Profile::Lenient).as_deref(), Some("title"));
+        assert_eq!(Query::default().without_version().excluded_attributes.as_deref(), Some("meta.version"));
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub(super) enum Target<'p> {
 /// What a path begins with.
 const ENDPOINTS: [&str; 8] = ["Users", "Groups", ".search", "Bulk", "ServiceProviderConfig", "ResourceTypes", "Schemas", "Me"];
 
+/// Whether paths below the base URL begin so, in whatever case.
+pub(super) fn is_endpoint(name: &str) -> bool {
+    ENDPOINTS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl<'p> Target<'p> {
     /// Reads the segments of a path below the base URL, decoded. Some providers write names of endpoints in any case.
     pub(super) fn parse(path: &'p [String], profile: Profile) -> Option<Self> {
@@ -69,18 +74,22 @@ impl<'p> Target<'p> {
             Self::Collection(_) => "GET, HEAD, POST",
             Self::Resource(..) => "GET, HEAD, PUT, PATCH, DELETE",
             Self::Search(_) | Self::Bulk => "POST",
+            Self::Me => "",
             Self::Root
             | Self::ServiceProviderConfig
             | Self::ResourceTypes
             | Self::ResourceType(_)
             | Self::Schemas
-            | Self::Schema(_)
-            | Self::Me => "GET, HEAD",
+            | Self::Schema(_) => "GET, HEAD",
         }
     }
 
     /// Whether the target knows this method.
     pub(super) fn check(&self, method: &Method) -> Result<(), ScimError> {
+        if *self == Self::Me {
+            // RFC 7644, section 3.11. A token is a provider's and no user's, whatever it is shown for.
+            return Err(ScimError::NotImplemented("/Me for a caller that is no user"));
+        }
         let known = self.allow().split(", ").any(|allowed| allowed == method.as_str());
         if known { Ok(()) } else { Err(ScimError::MethodNotAllowed(self.allow())) }
     }
@@ -141,6 +150,13 @@ mod tests {
         assert_eq!(target.check(&Method::DELETE), Err(ScimError::MethodNotAllowed("GET, HEAD, POST")));
         assert_eq!(target.check(&Method::OPTIONS), Err(ScimError::MethodNotAllowed("GET, HEAD, POST")));
         assert_eq!(parse("/Bulk").unwrap().check(&Method::HEAD), Err(ScimError::MethodNotAllowed("POST")));
+    }
+
+    #[test]
+    fn me_is_offered_by_no_method() {
+        for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+            assert!(matches!(parse("/Me").unwrap().check(&method), Err(ScimError::NotImplemented(_))), "{method}");
+        }
     }
 
     #[test]

@@ -29,6 +29,16 @@ pub(super) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> 
     })
 }
 
+/// Whether a path was appended to a query string. A client that appends it to a base URL with a query string asks for the base URL
+/// itself: `?flag/Users?filter=…`, or `?flag=1/Users`.
+pub(super) fn has_appended_path(query: &str, is_endpoint: impl Fn(&str) -> bool) -> bool {
+    let leads_somewhere = |value: &str| {
+        let next = value.split('/').nth(1).and_then(|step| step.split('?').next());
+        next.is_some_and(&is_endpoint)
+    };
+    parameters(query).any(|(name, value)| name.contains('/') || leads_somewhere(&value))
+}
+
 fn decoded(value: &str) -> String {
     let spaces = Spaces::of(value);
     let mut quotes = Quotes::default();
@@ -158,6 +168,24 @@ mod tests {
         ] {
             let read = read.replace("%20", " ");
             assert_eq!(parameters(&format!("x=1&&filter={sent}")).nth(1), Some(("filter".to_owned(), read)), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_was_appended_to_a_query_string_is_known() {
+        let is_appended = |query| has_appended_path(query, |name| name == "Users");
+        for query in [
+            "flag/Users?filter=userName%20eq%20%22a%22",
+            "flag%2FUsers",
+            "flag/",
+            "a=b&flag/Users/7",
+            "flag=1/Users?filter=x",
+            "flag=1/Users&count=1",
+        ] {
+            assert!(is_appended(query), "{query}");
+        }
+        for query in ["", "flag", "flag&filter=displayName%20eq%20%22a/b%22", "next=/x/Users", "count=1", "flag=2020/06"] {
+            assert!(!is_appended(query), "{query}");
         }
     }
 

@@ -54,7 +54,7 @@ impl ScimService {
         caller.line.about(user.id.as_str());
         // Nobody can have put a user into a group whose id did not exist.
         let (body, etag, location) = self.show_user_in(caller, query, &user, &[]);
-        Ok(Answer::Created { body, etag, location })
+        Ok(Answer::Created { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.4.1.
@@ -73,7 +73,7 @@ impl ScimService {
             return Ok(Answer::NotModified { etag: user_envelope(&user, "").etag() });
         }
         let (body, etag, location) = self.show_user(caller, query, &user, None).await?;
-        Ok(Answer::Resource { body, etag, location })
+        Ok(Answer::Resource { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.5.1.
@@ -93,7 +93,7 @@ impl ScimService {
             })
             .await?;
         let (body, etag, location) = self.show_user(caller, query, &user, groups).await?;
-        Ok(Answer::Resource { body, etag, location })
+        Ok(Answer::Resource { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.5.2.
@@ -119,7 +119,7 @@ impl ScimService {
             return Ok(Answer::Done { etag: Some(user_envelope(&user, "").etag()) });
         }
         let (body, etag, location) = self.show_user(caller, query, &user, groups).await?;
-        Ok(Answer::Resource { body, etag, location })
+        Ok(Answer::Resource { body, etag: Some(etag), location })
     }
 
     /// RFC 7644, section 3.6.

@@ -149,7 +149,9 @@ fn stamped(mut response: Response, id: RequestId) -> Response {
 fn log(span: &Span, status: StatusCode, started: Instant, is_quiet: bool) {
     let _entered = span.enter();
     let (status, millis) = (status.as_u16(), started.elapsed().as_secs_f64() * 1000.0);
-    if status >= 500 {
+    // What is not offered is a client's mistake, and no failure of ours.
+    let has_failed = status >= 500 && status != StatusCode::NOT_IMPLEMENTED.as_u16();
+    if has_failed {
         tracing::error!(http.status = status, duration_ms = millis, "answered {status}");
     } else if is_quiet {
         tracing::debug!(http.status = status, duration_ms = millis, "answered {status}");
@@ -334,6 +336,22 @@ mod tests {
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&event["message"], &event["span"]["http.route"]), (&"answered 503".into(), &"/auth".into()));
         assert_eq!(event["span"]["request.id"], refused.headers()["x-request-id"].to_str().unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_offered_is_no_error_of_ours() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
+        let error = tracing_subscriber::filter::LevelFilter::ERROR;
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer).with(error));
+
+        decide(async { Err(StatusCode::NOT_IMPLEMENTED) }).await;
+        let not_offered = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        decide(async { Err(StatusCode::INTERNAL_SERVER_ERROR) }).await;
+
+        assert_eq!(not_offered, "");
+        assert!(String::from_utf8(kept.0.lock().unwrap().clone()).unwrap().contains("answered 500"));
     }
 
     #[tokio::test]

@@ -118,6 +118,15 @@ pub struct RoleAttribute {
     pub grants: BTreeSet<AccessName>,
 }
 
+impl RoleAttribute {
+    /// The roles that somebody has by it.
+    #[must_use]
+    pub fn granted(&self, profile: &Profile) -> BTreeSet<AccessName> {
+        let texts = self.path.texts_of(profile);
+        self.grants.iter().filter(|role| texts.iter().any(|text| text == role.as_str())).cloned().collect()
+    }
+}
+
 /// Which roles and teams people have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -204,9 +213,8 @@ impl Mapping {
             sources.push((Source::Group(&rule.group), access));
         }
         if let Some(attribute) = &self.role_attribute {
-            let texts = attribute.path.texts_of(profile);
-            let roles = attribute.grants.iter().filter(|role| texts.iter().any(|text| text == role.as_str())).cloned().collect();
-            sources.push((Source::Attribute(&attribute.path), Access { roles, teams: BTreeSet::new() }));
+            let access = Access { roles: attribute.granted(profile), teams: BTreeSet::new() };
+            sources.push((Source::Attribute(&attribute.path), access));
         }
         let has_role = sources.iter().any(|(_, access)| !access.roles.is_empty());
         let has_team = sources.iter().any(|(_, access)| !access.teams.is_empty());

@@ -2,7 +2,10 @@
 //! read, in the same snapshot, so that no derived copy can be out of date. Who gains and who loses by a change is written into the
 //! audit trail, in the transaction of the change, at a cost that knows nothing of the size of a group.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     id::{AuditId, GroupId, UserId, WorkspaceId},
     model::{
-        access::{Access, Mapping},
+        access::{Access, AccessName, Mapping},
         audit::Actor,
         revocation::{Draft, Scope},
         user::{Profile, User},
@@ -134,21 +137,40 @@ pub(super) async fn note_moved(
     change.enter_each(tx, people).await
 }
 
-/// Enters what somebody gained or lost when their own record changed.
-pub(super) async fn note_edited(tx: &mut Tx, before: &User, after: &User, actor: &Actor) -> Result<(), StoreError> {
+/// The roles that somebody's own record gave before a change, and those that it gives after it.
+#[derive(Debug)]
+pub(super) struct OwnRoles {
+    pub(super) before: BTreeSet<AccessName>,
+    pub(super) after: BTreeSet<AccessName>,
+}
+
+/// Enters what somebody with access gained or lost when their own record changed, and says what it gives, where that is something else.
+pub(super) async fn note_edited(tx: &mut Tx, before: &User, after: &User, actor: &Actor) -> Result<Option<OwnRoles>, StoreError> {
+    if before.profile == (Profile { active: before.profile.active, ..after.profile.clone() }) {
+        return Ok(None);
+    }
     let mapping = mapping_on(tx.on(), &after.workspace).await?;
-    let Some(attribute) = &mapping.role_attribute else { return Ok(()) };
+    let Some(attribute) = &mapping.role_attribute else { return Ok(None) };
     if attribute.path.of(&before.profile) == attribute.path.of(&after.profile) {
-        return Ok(());
+        return Ok(None);
     }
-    let change =
-        Change { workspace: &after.workspace, actor, because: "user.changed", before: &mapping, after: &mapping, moved: None };
-    let groups = change.groups_of(tx, std::slice::from_ref(&after.id)).await?.remove(after.id.as_str()).unwrap_or_default();
-    let (was, is) = (mapping.grant(&groups, &before.profile), mapping.grant(&groups, &after.profile));
-    match change.detail(&was, &is) {
-        Some(detail) => tx.audit(&after.workspace, actor, ACTION, after.id.as_str(), &detail).await,
-        None => Ok(()),
+    let roles = OwnRoles { before: attribute.granted(&before.profile), after: attribute.granted(&after.profile) };
+    if before.profile.active && after.profile.active {
+        let change = Change {
+            workspace: &after.workspace,
+            actor,
+            because: "user.changed",
+            before: &mapping,
+            after: &mapping,
+            moved: None,
+        };
+        let groups = change.groups_of(tx, std::slice::from_ref(&after.id)).await?.remove(after.id.as_str()).unwrap_or_default();
+        let (was, is) = (mapping.grant(&groups, &before.profile), mapping.grant(&groups, &after.profile));
+        if let Some(detail) = change.detail(&was, &is) {
+            tx.audit(&after.workspace, actor, ACTION, after.id.as_str(), &detail).await?;
+        }
     }
+    Ok((roles.before != roles.after).then_some(roles))
 }
 
 /// Whether somebody's own record gives the same roles and teams before and after.

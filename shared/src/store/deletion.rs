@@ -1,6 +1,6 @@
 //! Deletes users, with everything by which they could come back, and remembers that they were there.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Settlement, Store, StoreError, adoption,
@@ -29,6 +29,9 @@ const BURY: &str = "
     INSERT INTO user_tombstones (workspace_id, id, ended_seq, deleted_at) VALUES ($1, $2, $3, $4)";
 const TOMBSTONE: &str = "SELECT ended_seq FROM user_tombstones WHERE workspace_id = $1 AND id = $2";
 
+/// Why something is gone that one request has made and taken back, as the audit trail says it.
+pub(super) const TAKEN_BACK: &str = "bulk.taken_back";
+
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
@@ -54,6 +57,23 @@ impl Store {
         actor: &Actor,
         permit: impl FnOnce(&User) -> Result<(), E>,
     ) -> Result<Deletion, EditError<E>> {
+        self.remove_user(workspace, id, (actor, json!({})), permit).await
+    }
+
+    /// Takes back somebody whom a request has made in vain a moment ago. Nobody loses by it what they had, so it is Lockstep's own
+    /// deed, and no departure to the guard, which watches the provider.
+    pub async fn take_user_back(&self, workspace: &WorkspaceId, id: &UserId) -> Result<Deletion, StoreError> {
+        let by = (&Actor::system(), json!({ "because": TAKEN_BACK }));
+        self.remove_user(workspace, id, by, |_| Ok(())).await.map_err(EditError::unrefused)
+    }
+
+    async fn remove_user<E>(
+        &self,
+        workspace: &WorkspaceId,
+        id: &UserId,
+        (actor, detail): (&Actor, Value),
+        permit: impl FnOnce(&User) -> Result<(), E>,
+    ) -> Result<Deletion, EditError<E>> {
         let mut tx = self.begin().await?;
         let user = match users::lock(&mut tx, workspace, id).await {
             Ok(user) => {
@@ -75,7 +95,7 @@ impl Store {
         {
             sqlx::query(statement).bind(workspace.as_str()).bind(id.as_str()).execute(tx.on()).await?;
         }
-        tx.audit(workspace, actor, "user.deleted", id.as_str(), &json!({})).await?;
+        tx.audit(workspace, actor, "user.deleted", id.as_str(), &detail).await?;
         if user.profile.active {
             guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
         }

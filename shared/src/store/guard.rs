@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Store, StoreError,
+    access::OwnRoles,
     batch::filled,
     outbox::{Mailing, enqueue},
     row::Columns,
@@ -18,6 +19,7 @@ use crate::{
     clock::Timestamp,
     id::{GroupId, UserId, WorkspaceId},
     model::{
+        access::AccessName,
         audit::{Actor, ActorKind},
         guard::{Excess, Guard, Held, Limits, WINDOW},
         notice::{Hold, Notice},
@@ -32,7 +34,7 @@ const TAKE: &str = "
     RETURNING is_on, max_people, percent, allowance, released_until";
 const SET_ALLOWANCE: &str = "UPDATE guards SET allowance = $2 WHERE workspace_id = $1";
 const LEFT: &str = "
-    INSERT INTO departures (workspace_id, user_id, group_id, at) VALUES ($1, $2, '', $3)
+    INSERT INTO departures (workspace_id, user_id, group_id, at) VALUES ($1, $2, $4, $3)
     ON CONFLICT (workspace_id, user_id, group_id) DO UPDATE SET at = excluded.at";
 const FORGET_OLD: &str = "DELETE FROM departures WHERE workspace_id = $1 AND at <= $2";
 /// Who lost something within the window and does not have it back; of a group, if they have access at all. Each person is looked up by
@@ -88,8 +90,18 @@ const NOTE_HELD: &str = "
         held_requests = CASE WHEN guards.held_at > $5 THEN guards.held_requests + 1 ELSE 1 END";
 const TELL: &str = "UPDATE guards SET told_at = $2 WHERE workspace_id = $1 AND told_at <= $3";
 const HAVE_OLD: &str = "SELECT DISTINCT workspace_id FROM departures WHERE at <= $1";
+/// What of the roles that their own record gave them somebody has lost and not got back.
+const LOST_ROLES: &str =
+    "SELECT group_id FROM departures WHERE workspace_id = $1 AND user_id = $2 AND group_id > '' ORDER BY group_id";
+const BACK: &str = "DELETE FROM departures WHERE workspace_id = $1 AND user_id = $2 AND group_id = $3";
 /// Takes the row's lock alone, under which departures are written.
 const HOLD: &str = "UPDATE guards SET allowance = allowance WHERE workspace_id = $1";
+
+/// What stands where a group would, before the names of the roles that a person lost by their own record. No group's id begins so, so
+/// that nobody is in it: who is back is taken out.
+const ROLES: &str = "roles:";
+/// No name of a role has one.
+const BETWEEN: &str = ",";
 
 /// People in one statement; what is left over repeats its last, so that two texts do for every number.
 const BATCH: usize = 256;
@@ -115,12 +127,14 @@ pub(super) enum Loss<'a> {
     Account(&'a UserId),
     /// These of its members the group. Not each need be a person; who is one with access, a count looks up.
     Group(&'a GroupId, &'a [&'a str]),
+    /// This person roles that their own record gave; as they are noted.
+    Roles(&'a UserId, &'a str),
 }
 
 impl Loss<'_> {
     fn people(&self) -> usize {
         match self {
-            Self::Account(_) => 1,
+            Self::Account(_) | Self::Roles(..) => 1,
             Self::Group(_, members) => members.len(),
         }
     }
@@ -129,14 +143,16 @@ impl Loss<'_> {
         match self {
             Self::Account(_) => "",
             Self::Group(group, _) => group.as_str(),
+            Self::Roles(_, roles) => roles,
         }
     }
 
     async fn note(&self, tx: &mut Tx, workspace: &WorkspaceId) -> Result<(), StoreError> {
         let now = tx.now().0;
         match self {
-            Self::Account(user) => {
-                sqlx::query(LEFT).bind(workspace.as_str()).bind(user.as_str()).bind(now).execute(tx.on()).await?;
+            Self::Account(user) | Self::Roles(user, _) => {
+                let query = sqlx::query(LEFT).bind(workspace.as_str()).bind(user.as_str()).bind(now).bind(self.group());
+                query.execute(tx.on()).await?;
             }
             Self::Group(group, members) => {
                 for some in members.chunks(BATCH) {
@@ -179,6 +195,33 @@ pub(super) async fn pass(tx: &mut Tx, workspace: &WorkspaceId, actor: &Actor, lo
         .execute(tx.on())
         .await?;
     Ok(())
+}
+
+/// The same for the roles that somebody's own record gives: to lose one is to be taken out of a group, and to get it back is to be
+/// back, whoever gives it.
+pub(super) async fn pass_roles(
+    tx: &mut Tx,
+    workspace: &WorkspaceId,
+    actor: &Actor,
+    user: &UserId,
+    roles: &OwnRoles,
+) -> Result<(), StoreError> {
+    if !roles.after.is_subset(&roles.before) {
+        sqlx::query(HOLD).bind(workspace.as_str()).execute(tx.on()).await?;
+        let rows = sqlx::query(LOST_ROLES).bind(workspace.as_str()).bind(user.as_str()).fetch_all(tx.on()).await?;
+        for row in &rows {
+            let noted = Columns::of(row, "departure").text("group_id")?;
+            let is_there = |name: &str| roles.after.iter().any(|role| role.as_str() == name);
+            if noted.strip_prefix(ROLES).is_some_and(|lost| lost.split(BETWEEN).all(is_there)) {
+                sqlx::query(BACK).bind(workspace.as_str()).bind(user.as_str()).bind(&noted).execute(tx.on()).await?;
+            }
+        }
+    }
+    let lost: Vec<&str> = roles.before.difference(&roles.after).map(AccessName::as_str).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    pass(tx, workspace, actor, Loss::Roles(user, &format!("{ROLES}{}", lost.join(BETWEEN)))).await
 }
 
 /// Has people counted again at the next departure: somebody is back who may have lost a group while they were away.

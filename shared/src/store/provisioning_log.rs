@@ -44,15 +44,16 @@ const FAULTS_OF: &str = "
 // The newest row that is too many to be read.
 const EDGE: &str = "
     SELECT id, at FROM provisioning_log WHERE workspace_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2";
-// Who was granted a token matters, and of a search whether it found anybody.
+// Who was granted a token matters, and of a search whether it found anybody, and whether it was for somebody at all.
 const COUNTS: &str = "
     SELECT action, outcome, client,
            CASE WHEN action = 'token.grant' THEN credential ELSE '' END AS grantee,
            CASE WHEN detail LIKE '%\"found\":0,%' OR detail LIKE '%\"found\":0}' THEN 1 ELSE 0 END AS in_vain,
+           CASE WHEN action = 'user.find' AND detail NOT LIKE '%\"filter\":%' THEN 1 ELSE 0 END AS is_listing,
            COUNT(*) AS entries, MAX(at) AS last_at
     FROM provisioning_log
     WHERE workspace_id = $1 AND id > $2 AND at >= $3
-    GROUP BY action, outcome, client, grantee, in_vain";
+    GROUP BY action, outcome, client, grantee, in_vain, is_listing";
 const USERS_WRITTEN: &str = "
     SELECT target, MAX(at) AS last_at FROM provisioning_log
     WHERE workspace_id = $1 AND id > $2 AND at >= $3 AND target <> '' AND outcome IN ('done', 'unchanged')
@@ -128,6 +129,8 @@ pub struct LogCount {
     pub grantee: String,
     /// Whether it was a search that found nobody.
     pub in_vain: bool,
+    /// Whether it was for users without a filter: a list, and nobody in particular.
+    pub is_listing: bool,
     /// How many.
     pub entries: u64,
     /// The newest of them.
@@ -183,6 +186,7 @@ impl Store {
                     client: columns.text("client")?,
                     grantee: columns.text("grantee")?,
                     in_vain: columns.flag("in_vain")?,
+                    is_listing: columns.flag("is_listing")?,
                     entries: u64::try_from(columns.number("entries")?).map_err(|error| columns.corrupt(error))?,
                     last_at: columns.time("last_at")?,
                 })

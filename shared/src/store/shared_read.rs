@@ -13,6 +13,8 @@ use std::{
     },
 };
 
+use tokio::task::yield_now;
+
 use super::StoreError;
 
 /// The questions that are open, by what they are about.
@@ -58,6 +60,8 @@ impl<K: Clone + Eq + Hash, V: Clone> SharedReads<K, V> {
             }
             return question.await;
         }
+        // Whoever is ready to ask by now comes before the question is put, too.
+        yield_now().await;
         let put = seat.puts.fetch_add(1, Ordering::SeqCst) + 1;
         let outcome = question.await;
         *answered = Answered { put, answer: outcome.as_ref().ok().cloned() };

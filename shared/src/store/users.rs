@@ -264,14 +264,15 @@ impl Store {
         step.carry_out(&mut tx, &before, actor).await?;
         let detail = json!({ "active": after.profile.active, "was_active": before.profile.active });
         tx.audit(workspace, actor, action(&before, &after), id.as_str(), &detail).await?;
-        if before.profile.active && after.profile.active {
-            access::note_edited(&mut tx, &before, &after, actor).await?;
-        }
+        let roles = access::note_edited(&mut tx, &before, &after, actor).await?;
         let leaves = before.profile.active && !after.profile.active;
         if leaves {
             guard::pass(&mut tx, workspace, actor, Loss::Account(id)).await?;
         } else if !before.profile.active && after.profile.active {
             guard::recount(&mut tx, workspace, actor).await?;
+        }
+        if let Some(roles) = &roles {
+            guard::pass_roles(&mut tx, workspace, actor, id, roles).await?;
         }
         let adopted = (!leaves && step.ends_sessions(&before)).then(|| adoption::Step::draft(&before));
         let settlement = match adopted.or_else(|| draft(&before, &after)) {

@@ -10,7 +10,12 @@ use lockstep_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{Company, ENTERPRISE, GROUP, USER, body, found, on_each_database, patch, refusal, user};
+use super::{
+    Company, ENTERPRISE, GROUP, USER, body, found,
+    guard::done,
+    log::{contains, entries, explain, says, short},
+    on_each_database, patch, refusal, user,
+};
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
@@ -132,6 +137,111 @@ on_each_database! {
 
         assert_eq!(statuses(&done), ["409", "409", "201"], "{done:?}");
         assert_eq!(found(&company.scim, "/Groups", "displayName pr").await, 1);
+    }
+
+    async fn s31_a_circle_is_taken_back_whatever_the_guard_holds(company: &Company) {
+        let (leaver, stayer) = (company.person("leaver").await, company.person("taken").await);
+        company.group("Taken", &[]).await;
+        company.command(&["scim", "guard", &company.id, "--max", "1", "--percent", "0"]).await;
+        done(company.scim.patch(&format!("/Users/{leaver}"), &deactivation()).await);
+        body(company.scim.patch(&format!("/Users/{stayer}"), &deactivation()).await, 429);
+        let managed = |name: &str, by: &str| {
+            let data = json!({ "schemas": [USER, ENTERPRISE], "userName": name, ENTERPRISE: { "manager": { "value": format!("bulkId:{by}") } } });
+            json!({ "method": "POST", "path": "/Users", "bulkId": name, "data": data })
+        };
+        let circles = json!([
+            managed("ada", "taken"),
+            managed("taken", "ada"),
+            post_group("First", &["Second", "ada"]),
+            post_group("Second", &["First"]),
+            post_group("Third", &["Taken"]),
+            post_group("Taken", &["Third"]),
+        ]);
+
+        let answers = outcomes(&company.scim, &circles).await;
+
+        assert_eq!(statuses(&answers), ["409"; 6], "{answers:?}");
+        assert_eq!((found(&company.scim, "/Users", "userName pr").await, found(&company.scim, "/Groups", "displayName pr").await), (2, 1));
+        let guard = company.command(&["scim", "guard", &company.id]).await;
+        assert_eq!((&guard["departed"], &guard["held"]["requests"]), (&json!(1), &json!(1)), "the guard has not heard of it");
+        let entries = entries(company, 14).await;
+        let others = ["user.deactivate", "user.find", "group.find"];
+        let mut told: Vec<_> = entries.iter().map(short).filter(|(action, ..)| !others.contains(&action.as_str())).collect();
+        told.sort();
+        let mut expected = vec![says("bulk", 200, "done"), says("group.create", 201, "done")];
+        expected.extend(vec![says("group.create", 409, "refused"); 4]);
+        expected.extend(vec![says("user.create", 201, "done"); 2]);
+        expected.extend(vec![says("user.create", 409, "refused"); 2]);
+        assert_eq!(told, expected);
+        contains(&explain(company, &["accounts-not-created", "--user", "ada"]).await, "mend what the other entries of the same request tell");
+        let again = outcomes(&company.scim, &json!([post_user("ada"), post_group("Third", &["ada"])])).await;
+        assert_eq!(statuses(&again), ["201", "201"]);
+    }
+
+    async fn every_operation_has_its_line_though_it_was_not_begun(company: &Company) {
+        let ada = company.person("taken").await;
+        let data = |name: &str, manager: &str| {
+            json!({ "schemas": [USER, ENTERPRISE], "userName": name, ENTERPRISE: { "manager": { "value": format!("bulkId:{manager}") } } })
+        };
+        let operations = json!([
+            { "method": "DELETE", "path": "/Users/bulkId:Jane Roe" },
+            { "method": "PATCH", "path": "/Groups/bulkId:Jane Roe", "data": patch(&json!([{ "op": "add", "path": "members", "value": [] }])) },
+            { "method": "PATCH", "path": format!("/Users/{ada}"), "data": patch(&json!([{ "op": "add", "path": "members[value eq \"bulkId:Jane Roe\"]", "value": "x" }])) },
+            { "method": "POST", "path": "/Users", "bulkId": "1", "data": data("alone@lost.example", "Jane Roe") },
+            { "method": "POST", "path": "/Users", "bulkId": "Mary Major", "data": user("taken") },
+            { "method": "POST", "path": "/Users", "bulkId": "3", "data": data("depends@lost.example", "Mary Major") },
+            { "method": "POST", "path": "/Users", "data": user("unnamed@lost.example") },
+            { "method": "POST", "path": "/Users", "bulkId": "5", "data": user("left@lost.example") },
+        ]);
+
+        let whole = json!({ "Operations": operations, "failOnErrors": 7 });
+        let answer = body(company.scim.post("/Bulk", &whole).await, 200);
+
+        let answered = answer["Operations"].as_array().unwrap();
+        assert_eq!(statuses(answered), ["400", "400", "400", "400", "409", "409", "400"], "{answered:?}");
+        let entries = entries(company, 10).await;
+        let told: Vec<_> = entries.iter().filter(|entry| entry["action"] != "bulk").map(short).collect();
+        let refused = |action: &str, status: u64| says(action, status, "refused");
+        assert_eq!(told, [
+            says("user.create", 201, "done"),
+            refused("user.delete", 400),
+            refused("group.update", 400),
+            refused("user.update", 400),
+            refused("user.create", 400),
+            refused("user.create", 409),
+            refused("user.create", 409),
+            refused("user.create", 400),
+            refused("user.create", 0),
+        ]);
+        assert_eq!(entries[3]["target"], ada.as_str());
+        for (name, why) in [
+            ("alone@lost.example", "no operation of this request makes bulkId \"…\"; the request is not as SCIM has it"),
+            ("depends@lost.example", "bulkId \"…\" was not made, or what it refers to was not; mend what the other entries"),
+            ("unnamed@lost.example", "a POST needs a bulkId"),
+            ("left@lost.example", "was not begun: as many operations before it had failed as the client allows"),
+        ] {
+            contains(&explain(company, &["accounts-not-created", "--user", name]).await, why);
+        }
+        let kept = serde_json::to_string(&entries).unwrap();
+        assert!(!kept.contains("Jane") && !kept.contains("Mary") && !kept.contains("lost.example"), "{kept}");
+    }
+
+    async fn a_text_that_looks_like_a_reference_is_a_text(company: &Company) {
+        let group = json!({ "displayName": "bulkId:ada", "externalId": "bulkId:nobody", "members": [{ "value": "bulkId:ada", "display": "bulkId:ada" }] });
+        let title = patch(&json!([{ "op": "replace", "path": "title", "value": "bulkId:nobody" }]));
+        let done = outcomes(&company.scim, &json!([
+            { "method": "POST", "path": "/Groups", "bulkId": "g", "data": group },
+            post_user("ada"),
+            { "method": "PATCH", "path": "/Users/bulkId:ada", "data": title },
+        ]))
+        .await;
+
+        assert_eq!(statuses(&done), ["201", "201", "200"], "{done:?}");
+        let (group, ada) = (id(&done[0]), id(&done[1]));
+        let shown = body(company.scim.get(&format!("/Groups/{group}")).await, 200);
+        assert_eq!((&shown["displayName"], &shown["externalId"]), (&json!("bulkId:ada"), &json!("bulkId:nobody")));
+        assert_eq!(company.members(&group).await, std::slice::from_ref(&ada));
+        assert_eq!(body(company.scim.get(&format!("/Users/{ada}")).await, 200)["title"], "bulkId:nobody");
     }
 
     async fn s31_so_many_errors_end_a_request(company: &Company) {

@@ -148,6 +148,8 @@ async fn what_passed_is_in_force_before_anybody_hears_of_what_is_held() {
     let group = json!({ "displayName": "Everybody", "members": members });
     let group: Value = world.scim.post("/Groups", &group).await.unwrap().json().unwrap();
     let path = format!("/Groups/{}", group["id"].as_str().unwrap());
+    // Of somebody who never signed in, no gateway has to hear.
+    let _first = world.sign_in(&people[0]).await.unwrap();
     let agent = world.sign_in(&people[1]).await.unwrap();
     let cookie = world.cookie(&agent).unwrap();
     world.gateways[0].pause().await.unwrap();

@@ -22,6 +22,7 @@ mod refusals;
 mod repeated;
 mod routes;
 mod searching;
+mod searching_everywhere;
 mod tenancy;
 mod tester;
 mod versions;

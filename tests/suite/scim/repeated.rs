@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_shared::{
     clock::SystemClock,
-    id::ReplicaId,
+    id::{ReplicaId, UserId},
     store::{GroupMatch, Store},
 };
 use lockstep_tests::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{GROUP, Installation, body, refusal, user};
-use crate::store::{open, workspace};
+use crate::store::{open, signed_in, workspace};
 
 const SOON: Duration = Duration::from_secs(20);
 const A_WHILE: Duration = Duration::from_millis(700);
@@ -43,6 +43,7 @@ async fn a_creation_that_is_refused_since_it_was_carried_out_waits_for_the_gatew
     let scim = installation.workspace("acme").await;
     let (store, acme) = (open(database.url(), SystemClock::shared()), workspace("acme"));
     let ada = text(&body(scim.post("/Users", &user("ada")).await, 201), "id");
+    signed_in(&store, &acme, &UserId::parse(&ada).unwrap()).await;
     let gateway = ReplicaId::new();
     store.join_gateway(&gateway, LONG_LEASE).await.unwrap();
     catches_up(&store, &gateway).await;

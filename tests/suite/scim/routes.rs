@@ -248,7 +248,6 @@ on_each_database! {
             ("/Users/.search", "POST"),
             ("/.search", "POST"),
             ("/Bulk", "POST"),
-            ("/Me", "GET, HEAD"),
             ("/ServiceProviderConfig", "GET, HEAD"),
             ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "GET, HEAD"),
         ] {
@@ -258,6 +257,13 @@ on_each_database! {
                 }
                 let answer = company.scim.send(method.clone(), route, HeaderMap::new(), None).await.unwrap();
                 assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {route}");
+            }
+        }
+        for method in methods() {
+            // Nobody reads what is sent there, and it is as little offered to whoever sends nothing.
+            for sent in [None, Some(&json!([]))] {
+                let answer = company.scim.send(method.clone(), "/Me", HeaderMap::new(), sent).await.unwrap();
+                assert_eq!((answer.status.as_u16(), answer.header("allow")), (501, ""), "{method}");
             }
         }
         let head = company.scim.send(Method::HEAD, "/Users", HeaderMap::new(), None).await.unwrap();

@@ -10,6 +10,7 @@ use std::{
 use lockstep_shared::{
     id::{GroupId, UserId},
     model::{
+        access::{Mapping, RoleAttribute},
         audit::Actor,
         group::{Group, MemberChange},
         guard::{Excess, Limits},
@@ -81,6 +82,16 @@ async fn delete(db: &Db, id: &UserId) -> Fate {
     }))
 }
 
+async fn give_roles(db: &Db, id: &UserId, roles: &[&str]) -> Fate {
+    let roles: Vec<_> = roles.iter().map(|role| serde_json::json!({ "value": role })).collect();
+    let edit = |user: &lockstep_shared::model::user::User| {
+        let mut profile = user.profile.clone();
+        profile.attributes.insert("roles".to_owned(), serde_json::json!(roles));
+        Ok::<_, Infallible>(profile)
+    };
+    fate(db.store.update_user(&db.acme, id, &idp(), edit).await)
+}
+
 async fn step(db: &Db, group: &GroupId, step: MemberChange) -> Fate {
     let edit = |group: &Group| Ok::<_, Infallible>((group.profile.clone(), vec![step]));
     fate(db.store.update_group(&db.acme, group, &idp(), edit).await)
@@ -111,6 +122,52 @@ on_each_engine! {
         assert_eq!((third, deletion), (held(3, 4, limits(2, 0)), held(3, 4, limits(2, 0))));
         assert_eq!((db.store.user(&db.acme, &ids[2]).await.unwrap(), db.head().await, db.actions().await), before);
         assert_eq!(db.store.guard(&db.acme).await.unwrap().departed, 2);
+    }
+
+    async fn a_role_by_attribute_that_is_lost_is_a_departure_until_it_is_back(db: &Db) {
+        let ids = people(db, 4).await;
+        let attribute = RoleAttribute { path: "roles".parse().unwrap(), grants: ["Admin".parse().unwrap(), "User".parse().unwrap()].into() };
+        let with_attribute = |mapping: &Mapping| Ok::<_, Infallible>(Mapping { role_attribute: Some(attribute.clone()), ..mapping.clone() });
+        drop(db.store.update_mapping(&db.acme, &Actor::operator(), with_attribute).await.unwrap());
+        for id in &ids {
+            assert_eq!(give_roles(db, id, &["Admin", "User", "Guest"]).await, Fate::Passed);
+        }
+        guarded(db, 1, 0).await;
+        assert_eq!(give_roles(db, &ids[3], &["User", "Admin"]).await, Fate::Passed, "what grants nothing is nobody's loss");
+        assert_eq!(give_roles(db, &ids[0], &["User"]).await, Fate::Passed);
+        let before = db.store.user(&db.acme, &ids[1]).await.unwrap();
+
+        assert_eq!(give_roles(db, &ids[1], &["User"]).await, held(2, 4, limits(1, 0)));
+        assert_eq!(give_roles(db, &ids[1], &[]).await, held(2, 4, limits(1, 0)));
+        assert_eq!(deactivate(db, &ids[2]).await, held(2, 4, limits(1, 0)));
+        assert_eq!(db.store.user(&db.acme, &ids[1]).await.unwrap(), before);
+        assert_eq!(give_roles(db, &ids[0], &[]).await, Fate::Passed, "whoever has left may lose the rest");
+
+        assert_eq!(give_roles(db, &ids[0], &["Admin"]).await, Fate::Passed);
+        assert_eq!(db.store.guard(&db.acme).await.unwrap().departed, 1, "of two that were lost, one is back");
+        assert_eq!(give_roles(db, &ids[0], &["Admin", "User"]).await, Fate::Passed);
+        assert_eq!(db.store.guard(&db.acme).await.unwrap().departed, 0);
+        assert_eq!(give_roles(db, &ids[1], &[]).await, Fate::Passed, "there is room again");
+    }
+
+    async fn what_a_request_takes_back_is_no_departure_and_its_own_entry(db: &Db) {
+        let ids = people(db, 3).await;
+        let group = db.group("Crew", &texts(&ids)).await;
+        guarded(db, 1, 0).await;
+        assert_eq!(deactivate(db, &ids[0]).await, Fate::Passed);
+
+        let taken_back = db.store.take_user_back(&db.acme, &ids[1]).await.unwrap();
+        let group_taken_back = db.store.take_group_back(&db.acme, &group.id).await.unwrap();
+
+        let Deletion::Now(settlement) = taken_back else { panic!("{taken_back:?}") };
+        assert_eq!(settlement.records.len(), 1, "it ends access as every deletion does");
+        assert!(matches!(group_taken_back, GroupDeletion::Now(_)));
+        assert_eq!(db.store.guard(&db.acme).await.unwrap().departed, 1);
+        let trail = db.store.audit_trail(&db.acme, None, 100).await.unwrap();
+        for action in ["user.deleted", "group.deleted"] {
+            let entry = trail.iter().find(|entry| entry.action == action).unwrap();
+            assert_eq!((&entry.actor, &entry.detail["because"]), (&Actor::system(), &serde_json::json!("bulk.taken_back")));
+        }
     }
 
     async fn the_hour_moves_on_and_the_same_request_passes(db: &Db) {

@@ -135,13 +135,7 @@ impl Db {
 
     /// Links somebody as their first sign-in does: from then on they may have sessions.
     pub(crate) async fn has_signed_in(&self, user: &User) {
-        let identity = ProviderIdentity {
-            connection: ConnectionId::parse("acme-idp").unwrap(),
-            issuer: "https://idp.example".into(),
-            subject: format!("sub-{}", user.id),
-            sid: None,
-        };
-        self.store.link(&self.acme, &identity, &user.id, FormerIdentity::Keep, &idp()).await.unwrap();
+        signed_in(&self.store, &self.acme, &user.id).await;
     }
 
     /// Every member's id.
@@ -172,6 +166,17 @@ impl Db {
         let trail = self.store.audit_trail(&self.acme, None, 100).await.unwrap();
         trail.into_iter().map(|record| record.action).collect()
     }
+}
+
+/// Links somebody as their first sign-in does.
+pub(crate) async fn signed_in(store: &Store, workspace: &WorkspaceId, user: &UserId) {
+    let identity = ProviderIdentity {
+        connection: ConnectionId::parse("acme-idp").unwrap(),
+        issuer: "https://idp.example".into(),
+        subject: format!("sub-{user}"),
+        sid: None,
+    };
+    store.link(workspace, &identity, user, FormerIdentity::Keep, &idp()).await.unwrap();
 }
 
 pub(crate) fn open(url: &str, clock: SharedClock) -> Store {

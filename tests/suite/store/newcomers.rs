@@ -37,7 +37,9 @@ async fn waiting(on: &mut AnyConnection, count: i64) {
         SELECT COUNT(*) FROM pg_stat_activity
         WHERE wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple') AND datname = current_database()";
     let mut waiting = async || sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut *on).await.unwrap();
-    eventually("statements waiting for a transaction", RECOVERY, async || (waiting().await == count).then_some(())).await.unwrap();
+    eventually("statements waiting for a transaction", RECOVERY, async || (waiting().await == count).then_some(()))
+        .await
+        .unwrap();
 }
 
 on_each_engine! {

@@ -99,6 +99,8 @@ on_each_engine! {
         };
         let search = |found: u64| {
             let mut entry = of("user.find", Outcome::Done, "");
+            // The one that finds nobody is for somebody, the other for all.
+            entry.detail.extend((found == 0).then(|| ("filter".to_owned(), json!("userName eq …"))));
             entry.detail.insert("found".to_owned(), json!(found));
             entry.detail.insert("took_ms".to_owned(), json!(found));
             entry
@@ -134,6 +136,9 @@ on_each_engine! {
         assert_eq!(told("user.create", Outcome::Refused, false), Some((1, "", since)));
         assert_eq!(told("user.find", Outcome::Done, true), Some((1, "", since)));
         assert_eq!(told("user.find", Outcome::Done, false), Some((1, "", since)));
+        let lists = |in_vain| counts.iter().any(|count| count.action == "user.find" && count.in_vain == in_vain && count.is_listing);
+        assert_eq!((lists(true), lists(false)), (false, true));
+        assert!(counts.iter().all(|count| !count.is_listing || count.action == "user.find"), "{counts:?}");
         assert_eq!(told("token.grant", Outcome::Done, false), Some((1, "acme.1", since)));
         assert_eq!(store.log_of_users_written(&db.acme, &span, None, 10).await.unwrap(), [(ada.clone(), again.at)]);
         assert_eq!(store.log_of_last_membership(&db.acme, &span).await.unwrap(), None);

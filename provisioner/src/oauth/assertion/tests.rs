@@ -175,10 +175,36 @@ fn s32_clocks_may_be_a_minute_apart() {
 }
 
 #[test]
+fn a_moment_may_have_a_fraction_which_never_lengthens_it() {
+    for (change, outcome) in [
+        (json!({"exp": 1_800_003_600.0, "nbf": 1_799_999_700.0, "iat": 1_799_999_700.25}), Ok(None)),
+        (json!({"exp": 1.800_003_6e9}), Ok(None)),
+        (json!({"exp": 1_799_999_940.5}), Ok(None)),
+        (json!({"exp": 1_799_999_939.999}), Err(NotBelieved::Expired)),
+        (json!({"nbf": 1_800_000_059.5}), Ok(None)),
+        (json!({"nbf": 1_800_000_060.001}), Err(NotBelieved::NotYetValid)),
+        (json!({"iat": 1_800_000_060.001}), Err(NotBelieved::NotYetValid)),
+    ] {
+        assert_eq!(claimed(&change), outcome, "{change}");
+    }
+    let named = claimed(&json!({"exp": 1_800_003_600.9, "jti": "j-1"})).unwrap().unwrap();
+    assert_eq!(named.until, Timestamp((NOW + 3_600 + LEEWAY + 1) * 1_000));
+}
+
+#[test]
 fn r58_a_time_that_is_none_is_refused() {
     assert_eq!(claimed(&json!({"exp": null})), Err(NotBelieved::Claim("exp")));
     for name in ["exp", "nbf", "iat"] {
-        for value in [json!((NOW + 300).to_string()), json!(1e300), json!(-1), json!(true), json!([NOW]), json!(i64::MAX)] {
+        for value in [
+            json!((NOW + 300).to_string()),
+            json!(1e300),
+            json!(1e12),
+            json!(-0.5e1),
+            json!(-1),
+            json!(true),
+            json!([NOW]),
+            json!(i64::MAX),
+        ] {
             assert_eq!(claimed(&json!({name: value})), Err(NotBelieved::Claim(name)), "{name} {value}");
         }
     }

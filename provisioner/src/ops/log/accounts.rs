@@ -279,9 +279,11 @@ fn creations(facts: &Facts) -> Finding {
     let of = |wanted: Action| facts.counts.iter().filter(move |count| count.action() == Some(wanted));
     let created = carried_out(&facts.counts, Action::UserCreate);
     let tried: u64 = of(Action::UserCreate).map(|count| count.entries).sum();
-    let lookups = carried_out(&facts.counts, Action::UserFind);
+    let listings: u64 =
+        of(Action::UserFind).filter(|count| count.is_listing && count.is_success()).map(|count| count.entries).sum();
+    let lookups = carried_out(&facts.counts, Action::UserFind).saturating_sub(listings);
     let refused: u64 = of(Action::UserFind).filter(|count| !count.is_success()).map(|count| count.entries).sum();
-    let in_vain: u64 = of(Action::UserFind).filter(|count| count.in_vain).map(|count| count.entries).sum();
+    let in_vain: u64 = of(Action::UserFind).filter(|count| count.in_vain && !count.is_listing).map(|count| count.entries).sum();
     let period = facts.period();
     if created > 0 {
         return Finding::passed("creations", format!("{created} users were created {period}, of {tried} that were sent"));
@@ -315,9 +317,11 @@ fn creations(facts: &Facts) -> Finding {
             "assign the person, or a group that the person is in directly, to the application at the identity provider",
         );
     }
+    // Who reads a whole list is an import or a test, and looks for nobody.
+    let lists = if listings == 0 { String::new() } else { format!("; {listings} times a list of users was read") };
     Finding::warning(
         "creations",
-        format!("no user was looked for or sent {period}"),
+        format!("no user was looked for or sent {period}{lists}"),
         "assign people or groups to the application at the identity provider, and start provisioning there",
     )
 }

@@ -1,6 +1,7 @@
 //! `log`: what the identity provider asked for and what came of it, and the answers to the two questions that admins ask.
 
 mod accounts;
+mod by_attribute;
 mod lines;
 mod person;
 mod refusals;
@@ -36,6 +37,8 @@ const PERIOD: Duration = Duration::from_hours(7 * 24);
 const READ: u32 = 1_000_000;
 /// How many refusals of each action are looked at.
 const FAULTS: u32 = 10_000;
+/// How many are shown who had one name in turn and were deleted.
+const FORMER: usize = 20;
 /// Entries that `--follow` remembers having printed.
 const REMEMBERED: usize = 20_000;
 
@@ -86,7 +89,8 @@ pub struct Show {
     /// An entry's id
     #[arg(group = "what")]
     id: Option<EntryId>,
-    /// Everything about a user: an id, a user name or an e-mail address; of somebody who was not created, the user name as it was sent
+    /// Everything about a user: an id, a user name or an e-mail address; of somebody who was not created, or is deleted,
+    /// the user name as it was sent
     #[arg(long, group = "what")]
     user: Option<String>,
     /// Everything about a group: an id or a display name
@@ -150,16 +154,11 @@ async fn show(context: &Context, show: Show) -> Result<Output, OpsError> {
             .rows(lines::rows(&entry, words)));
     }
     let (whom, mut entries) = match (user, group) {
-        (Some(name), _) => {
-            let entries = not_created(store, &workspace, &name, limit).await?;
-            match user_id(context, &workspace, &name).await {
-                Ok(id) => (format!("user {id}"), of_user(store, &workspace, &id, limit).await?),
-                Err(OpsError::UnknownUser { .. }) if !entries.is_empty() => {
-                    ("somebody of that name, who is not there,".to_owned(), entries)
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        (Some(name), _) => match user_id(context, &workspace, &name).await {
+            Ok(id) => (format!("user {id}"), of_user(store, &workspace, &id, limit).await?),
+            Err(unknown @ OpsError::UnknownUser { .. }) => of_nobody(store, &workspace, &name, limit).await?.ok_or(unknown)?,
+            Err(error) => return Err(error),
+        },
         (None, group) => {
             let id = group_id(context, &workspace, &group.unwrap_or_default()).await?;
             (format!("group {id}"), store.log_of_target(&workspace, id.as_str(), limit).await?)
@@ -180,6 +179,27 @@ async fn of_user(store: &Store, workspace: &WorkspaceId, id: &UserId, limit: u32
         entries.extend(not_created(store, workspace, &user.profile.user_name, limit).await?);
     }
     Ok(entries)
+}
+
+/// Everything about those of a name that nobody has: who had it and was deleted, and the attempts to create somebody.
+async fn of_nobody(
+    store: &Store,
+    workspace: &WorkspaceId,
+    name: &str,
+    limit: u32,
+) -> Result<Option<(String, Vec<Entry>)>, OpsError> {
+    let mut entries = not_created(store, workspace, name, limit).await?;
+    let deleted = person::deleted(store, workspace, name, FORMER).await?;
+    for former in deleted.iter().filter_map(|deletion| UserId::parse(&deletion.target).ok()) {
+        entries.extend(of_user(store, workspace, &former, limit).await?);
+    }
+    let whom = match &*deleted {
+        [] if entries.is_empty() => return Ok(None),
+        [] => "somebody of that name, who is not there,".to_owned(),
+        [one] => format!("user {}, deleted at {},", one.target, one.at),
+        several => format!("{} users of that name, all deleted,", several.len()),
+    };
+    Ok(Some((whom, entries)))
 }
 
 /// Why nobody of this name was created, each time that it was tried.
@@ -304,6 +324,7 @@ mod tests {
             client: String::new(),
             grantee: String::new(),
             in_vain: false,
+            is_listing: false,
             entries: 1,
             last_at: Timestamp(1_767_225_600_000),
         }

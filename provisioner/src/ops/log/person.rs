@@ -8,7 +8,7 @@ use lockstep_shared::{
         provisioning::Entry,
         user::{Origin, User},
     },
-    store::LogDeletion,
+    store::{LogDeletion, Store},
 };
 
 use super::{
@@ -66,17 +66,25 @@ async fn gone(context: &Context, id: &WorkspaceId, name: &str) -> Result<Is, Ops
         let deleted = trail.into_iter().find(|record| record.action == "user.deleted");
         return Ok(deleted.map_or(Is::Unknown, |record| Is::Deleted(user.to_string(), record.at)));
     }
+    let found = deleted(store, id, name, 1).await?.pop();
+    Ok(found.map_or(Is::Unknown, |found| Is::Deleted(found.target, found.at)))
+}
+
+/// Who had this name and was deleted, newest first, by the name as the log has it; no more than so many.
+pub(super) async fn deleted(store: &Store, id: &WorkspaceId, name: &str, most: usize) -> Result<Vec<LogDeletion>, OpsError> {
     let span = store.log_span(id, Timestamp(0), super::READ).await?;
     let digests = Names::new(store.clone()).digests(id, name).await?;
-    let mut before = None;
+    let is_theirs = |deletion: &LogDeletion| deletion.text.as_ref().is_some_and(|digest| digests.contains(digest));
+    let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let deleted = store.log_of_deletions(id, &span, NAME_DIGEST, before.as_ref(), STRETCH).await?;
-        let Some(last) = deleted.last().map(|deletion| deletion.entry.clone()) else { return Ok(Is::Unknown) };
-        let is_theirs = |deletion: &LogDeletion| deletion.text.as_ref().is_some_and(|digest| digests.contains(digest));
-        if let Some(found) = deleted.into_iter().find(is_theirs) {
-            return Ok(Is::Deleted(found.target, found.at));
+        let deletions = store.log_of_deletions(id, &span, NAME_DIGEST, before.as_ref(), STRETCH).await?;
+        let last = deletions.last().map(|deletion| deletion.entry.clone());
+        found.extend(deletions.into_iter().filter(is_theirs));
+        if last.is_none() || found.len() >= most {
+            found.truncate(most);
+            return Ok(found);
         }
-        before = Some(last);
+        before = last;
     }
 }
 

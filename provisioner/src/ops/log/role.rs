@@ -7,7 +7,7 @@ use lockstep_shared::{
     clock::Timestamp,
     id::{GroupId, WorkspaceId},
     model::{
-        access::{Mapping, Source},
+        access::{Access, Mapping, RoleAttribute, Source},
         audit::AuditRecord,
         guard::Guard,
         provisioning::{Action, Entry, Outcome},
@@ -21,10 +21,11 @@ use serde_json::Value;
 use super::{
     Context, FAULTS, OpsError, Output, PERIOD, READ,
     accounts::{answer, cut_short, guard},
+    by_attribute::{self, Beside},
     lines::{self, Words},
     refusals::{Standing, carried_out, each_once, is_done_since, is_harmless},
 };
-use crate::ops::user;
+use crate::ops::{mapping, user};
 
 /// What stands in the way of a role when it goes wrong.
 const CONCERNED: [Action; 5] =
@@ -87,9 +88,14 @@ pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&s
     }
     let span = store.log_span(id, context.clock().now().minus(PERIOD), READ).await?;
     let mut faults = Vec::new();
-    for action in CONCERNED {
+    for action in concerned(&mapping) {
         faults.extend(store.log_faults(id, action, span.since, FAULTS).await?);
     }
+    let person = match name {
+        Some(name) => Some(somebody(context, id, name).await?),
+        None => None,
+    };
+    faults.retain(|entry| is_in_question(entry, mapping.role_attribute.as_ref(), person.as_ref()));
     let of_old = store.log_span(id, Timestamp(0), READ).await?;
     let facts = Facts {
         words,
@@ -102,15 +108,24 @@ pub(super) async fn explain(context: &Context, id: &WorkspaceId, name: Option<&s
         span,
         done: done(store, id, &faults).await?,
         faults,
-        person: match name {
-            Some(name) => Some(somebody(context, id, name).await?),
-            None => None,
-        },
+        person,
     };
     Ok(answer("role-did-not-change", &format!("Why a role did not change in workspace {id}"), id, &diagnose(&facts)))
 }
 
-/// What was carried out on the groups that these entries are about.
+/// What stands in the way of a role here: where an attribute gives roles, the writes of people too.
+fn concerned(mapping: &Mapping) -> Vec<Action> {
+    let of_people = mapping.role_attribute.iter().flat_map(|_| by_attribute::CONCERNED);
+    CONCERNED.into_iter().chain(of_people).collect()
+}
+
+/// Whether what went wrong may have to do with a role: of the writes of people those of the attribute, and all of whom it is about.
+fn is_in_question(entry: &Entry, attribute: Option<&RoleAttribute>, person: Option<&Result<Somebody, Nobody>>) -> bool {
+    let is_theirs = || matches!(person, Some(Ok(person)) if entry.target == person.user.id.as_str());
+    !by_attribute::is_of_user(entry) || attribute.is_some_and(|attribute| by_attribute::is_about(attribute, entry) || is_theirs())
+}
+
+/// What was carried out on the groups and people that these entries are about.
 async fn done(store: &Store, id: &WorkspaceId, faults: &[Entry]) -> Result<HashMap<String, Vec<Entry>>, OpsError> {
     let groups: BTreeSet<&str> = faults.iter().map(|entry| &*entry.target).filter(|target| !target.is_empty()).collect();
     let mut done = HashMap::new();
@@ -173,7 +188,7 @@ fn since(entry: &Entry, done: &[Entry]) -> Option<Standing> {
 pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &facts.person {
-        None => findings.push(last_change(facts.last_change.as_ref(), "anybody", facts)),
+        None => findings.push(last_change(facts.last_change.as_ref(), None, facts)),
         Some(Err(nobody)) => findings.push(Finding::problem(
             "person",
             nobody.message.clone(),
@@ -184,11 +199,11 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
         )),
         Some(Ok(person)) => findings.extend(of_person(person, facts)),
     }
-    findings.push(mapping(facts));
+    findings.push(of_mapping(facts));
     findings.extend(missing(facts));
     findings.extend(refused(facts));
     findings.extend(guard(&facts.guard, facts.words, &facts.workspace));
-    findings.extend(cut_short(&facts.span, &facts.faults, &CONCERNED, facts.words, &facts.workspace));
+    findings.extend(cut_short(&facts.span, &facts.faults, &concerned(&facts.mapping), facts.words, &facts.workspace));
     findings
 }
 
@@ -197,6 +212,7 @@ fn refused(facts: &Facts) -> Vec<Finding> {
     let is_change = |entry: &Entry| {
         let action = entry.action();
         matches!(action, Some(Action::GroupMembers | Action::GroupUpdate | Action::GroupCreate | Action::GroupDelete))
+            || by_attribute::is_of_user(entry)
     };
     let Some(person) = &facts.person else {
         return each_once("refusals", &facts.faults, facts.words, |entry| Some(facts.standing(entry)));
@@ -217,6 +233,10 @@ fn refused(facts: &Facts) -> Vec<Finding> {
 
 impl Facts {
     fn standing(&self, entry: &Entry) -> Standing {
+        if let Some(attribute) = self.mapping.role_attribute.as_ref().filter(|_| by_attribute::is_of_user(entry)) {
+            let done = self.done.get(&entry.target).map(Vec::as_slice).unwrap_or_default();
+            return by_attribute::standing(attribute, entry, done);
+        }
         let later = self.done.get(&entry.target).and_then(|done| since(entry, done));
         let is_sent = [Action::GroupMembers, Action::GroupCreate].iter().any(|action| carried_out(&self.counts, *action) > 0);
         match later {
@@ -228,13 +248,36 @@ impl Facts {
             None => Standing::Open,
         }
     }
+
+    /// The attribute that gives roles here, if no group gives any.
+    fn attribute_alone(&self) -> Option<&RoleAttribute> {
+        self.mapping.role_attribute.as_ref().filter(|_| self.mapping.rules.is_empty())
+    }
+
+    /// Why nobody misses a membership: an attribute gives the roles, to everybody or to this person.
+    fn needs_no_group(&self, person: Option<&Somebody>) -> Option<String> {
+        if let Some(attribute) = self.attribute_alone() {
+            return Some(format!("{} gives the roles here, and no group", attribute.path));
+        }
+        let by = person?.gives(self).into_iter().find_map(|(source, _)| match source {
+            Source::Attribute(path) => Some(path),
+            Source::Group(_) | Source::Default => None,
+        });
+        by.map(|path| format!("{path} gives the person a role"))
+    }
 }
 
 impl Somebody {
     /// Whether an entry is about them or a group of theirs.
     fn is_concerned(&self, entry: &Entry) -> bool {
-        let is_own = |group: &GroupRef| group.id.as_str() == entry.target;
-        entry.people.iter().any(|id| id == self.user.id.as_str()) || self.groups.iter().any(is_own)
+        let (is_own, own) = (|group: &GroupRef| group.id.as_str() == entry.target, self.user.id.as_str());
+        entry.target == own || entry.people.iter().any(|id| id == own) || self.groups.iter().any(is_own)
+    }
+
+    /// What they have, by where it comes from.
+    fn gives<'f>(&self, facts: &'f Facts) -> Vec<(Source<'f>, Access)> {
+        let ids: Vec<GroupId> = self.groups.iter().map(|group| group.id.clone()).collect();
+        facts.mapping.sources(&ids, &self.user.profile)
     }
 }
 
@@ -249,19 +292,39 @@ fn of_person(person: &Somebody, facts: &Facts) -> Vec<Finding> {
             "assign the person to the application at the identity provider again",
         )
     }];
-    findings.push(last_change(person.last_change.as_ref(), "this person", facts));
+    findings.push(last_change(person.last_change.as_ref(), Some(person), facts));
     findings.push(groups(person, facts));
+    findings.extend(attribute(person, facts));
     findings.extend(rank(person, facts));
     findings.extend(person.access_changed.as_ref().map(access_changed));
     findings.extend(person.settled.map(settled));
     findings
 }
 
-fn last_change(last: Option<&Entry>, of_whom: &str, facts: &Facts) -> Finding {
+/// What the attribute gives them that gives roles.
+fn attribute(person: &Somebody, facts: &Facts) -> Option<Finding> {
+    let attribute = facts.mapping.role_attribute.as_ref()?;
+    let is_given = |(source, access): &(Source<'_>, Access)| matches!(source, Source::Group(_)) && !access.roles.is_empty();
+    let beside = if person.gives(facts).iter().any(is_given) {
+        Beside::Given
+    } else if facts.mapping.rules.is_empty() {
+        Beside::Nothing
+    } else {
+        Beside::Possible
+    };
+    Some(by_attribute::of_person(attribute, &person.user.profile, beside, facts.words, &facts.workspace))
+}
+
+fn last_change(last: Option<&Entry>, person: Option<&Somebody>, facts: &Facts) -> Finding {
     const FIX: &str = "assign the group itself to the application at the identity provider and let it provision groups; members of \
                        groups within groups are not sent; Entra comes every 40 minutes, or at once by Provision on demand";
+    let of_whom = person.map_or("anybody", |_| "this person");
     let Some(entry) = last else {
-        return Finding::problem("membership", format!("the log has no change of a membership of {of_whom}"), FIX);
+        let message = format!("the log has no change of a membership of {of_whom}");
+        return match facts.needs_no_group(person) {
+            Some(why) => Finding::passed("membership", format!("{message}: {why}")),
+            None => Finding::problem("membership", message, FIX),
+        };
     };
     let what = format!("the last change of a membership of {of_whom} came at {}, for group {}", entry.at, shown(&entry.target));
     match entry.outcome {
@@ -298,10 +361,15 @@ fn shown(target: &str) -> &str {
 
 fn groups(person: &Somebody, facts: &Facts) -> Finding {
     let (program, workspace) = (facts.words.program, &facts.workspace);
+    let needs_none = facts.needs_no_group(Some(person));
     if person.groups.is_empty() {
+        const NONE: &str = "the person is in no group here";
+        if let Some(why) = needs_none {
+            return Finding::passed("groups", format!("{NONE}: {why}"));
+        }
         return Finding::problem(
             "groups",
-            "the person is in no group here",
+            NONE,
             "look at the identity provider whether the group is assigned to the application, and the person is in it directly",
         );
     }
@@ -310,7 +378,11 @@ fn groups(person: &Somebody, facts: &Facts) -> Finding {
     let list = |groups: &[&GroupRef]| groups.iter().map(|group| name(group)).collect::<Vec<_>>().join(", ");
     if mapped.is_empty() {
         let fix = format!("run `{program} mapping set {workspace} --group GROUP --role ROLE`");
-        return Finding::problem("groups", format!("none of the person's groups gives a role or a team: {}", list(&others)), fix);
+        let message = format!("none of the person's groups gives a role or a team: {}", list(&others));
+        return match needs_none {
+            Some(why) => Finding::passed("groups", format!("{message}; {why}")),
+            None => Finding::problem("groups", message, fix),
+        };
     }
     let others = if others.is_empty() { String::new() } else { format!("; not mapped: {}", list(&others)) };
     Finding::passed("groups", format!("mapped: {}{others}", list(&mapped)))
@@ -323,7 +395,7 @@ fn rank(person: &Somebody, facts: &Facts) -> Vec<Finding> {
     if !profile.active {
         return Vec::new();
     }
-    let sources = facts.mapping.sources(&ids, profile);
+    let sources = person.gives(facts);
     let granted = facts.mapping.grant(&ids, profile);
     let names = |roles: &mut dyn Iterator<Item = String>| roles.collect::<Vec<_>>().join(", ");
     let has = names(&mut granted.roles.iter().chain(&granted.teams).map(ToString::to_string));
@@ -379,13 +451,14 @@ fn settled((seq, is_settled): (Seq, bool)) -> Finding {
     }
 }
 
-fn mapping(facts: &Facts) -> Finding {
+fn of_mapping(facts: &Facts) -> Finding {
     let Mapping { rules, default, role_attribute, .. } = &facts.mapping;
     if rules.is_empty() && default.is_empty() && role_attribute.is_none() {
         let fix = format!("run `{} mapping set {} --group GROUP --role ROLE`", facts.words.program, facts.workspace);
         return Finding::problem("mapping", "no group is mapped to a role or a team", fix);
     }
-    Finding::passed("mapping", format!("{} groups are mapped", rules.len()))
+    let by = role_attribute.as_ref().map(|by| format!(", and {} gives {}", by.path, mapping::join(&by.grants)));
+    Finding::passed("mapping", format!("{} groups are mapped{}", rules.len(), by.unwrap_or_default()))
 }
 
 fn missing(facts: &Facts) -> Option<Finding> {

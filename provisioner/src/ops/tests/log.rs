@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use lockstep_shared::{
     clock::Clock as _,
-    id::{EntryId, GroupId},
+    id::{EntryId, GroupId, UserId},
     model::provisioning::{Entry, Outcome},
 };
 
 use super::{Deployment, acme};
+use crate::journal::{NAME_DIGEST, Names};
 
 /// An entry of now.
 fn entry(deployment: &Deployment, action: &str, outcome: Outcome) -> Entry {
@@ -77,4 +78,47 @@ async fn what_was_refused_more_than_a_week_ago_is_no_problem_of_today() {
         let told = deployment.run(&format!("log explain acme {question}")).await.stdout;
         assert!(told.contains("in workspace acme") && !told.contains("refused: x"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn who_was_deleted_is_shown_by_name_with_all_that_was_about_them() {
+    let deployment = Deployment::with_acme().await;
+    let store = deployment.store();
+    let names = Names::new(store.clone());
+    let digest = async |name: &str| names.digest(&acme(), name).await.unwrap();
+    let (zoe, before, other) = (UserId::new(), UserId::new(), UserId::new());
+    let of = |action: &str, id: &UserId| Entry { target: id.to_string(), ..entry(&deployment, action, Outcome::Done) };
+    let deletion = |id: &UserId, digest: &str| {
+        let mut entry = of("user.delete", id);
+        entry.detail.insert(NAME_DIGEST.to_owned(), digest.into());
+        entry
+    };
+    let (of_zoe, of_other) = (digest("zoe@acme.example").await, digest("other@acme.example").await);
+    let mut refused = entry(&deployment, "user.create", Outcome::Refused);
+    refused.detail.insert(NAME_DIGEST.to_owned(), of_zoe.as_str().into());
+    let all = [
+        refused,
+        of("user.create", &before),
+        deletion(&before, &of_zoe),
+        of("user.create", &other),
+        of("user.create", &zoe),
+        Entry { people: vec![zoe.to_string()], ..of("group.members", &other) },
+        deletion(&other, &of_other),
+        of("user.deactivate", &zoe),
+        deletion(&zoe, &of_zoe),
+    ];
+    let theirs: Vec<&str> = [0, 1, 2, 4, 5, 7, 8].map(|at: usize| all[at].id.as_str()).into();
+    store.append_log(&all).await.unwrap();
+    let shown = async |line: &str| deployment.json(line).await["entries"].clone();
+
+    let found = shown("log show acme --user ZOE@acme.example").await;
+
+    let ids: Vec<&str> = found.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, theirs);
+    let newest = shown("log show acme --user zoe@acme.example --limit 2").await;
+    assert_eq!((newest[0]["action"].as_str(), newest[1]["action"].as_str()), (Some("user.deactivate"), Some("user.delete")));
+    let text = deployment.run("log show acme --user other@acme.example").await.stdout;
+    assert!(text.contains(&format!("of user {other}, deleted at ")), "{text}");
+    let (exit, nobody) = deployment.refusal("log show acme --user nobody@acme.example").await;
+    assert_eq!((exit, nobody["code"].as_str()), (1, Some("user_not_found")));
 }

@@ -136,7 +136,7 @@ async fn a_whole_mapping_comes_from_a_file_as_it_was_listed_or_with_names() {
     assert_eq!(by_name["mapping"]["rules"], json!([{ "group": admins, "roles": [], "teams": ["Ops"] }]));
     for (text, code) in [
         ("{", "mapping"),
-        (r#"{"v":2}"#, "mapping"),
+        (r#"{"v":2,"rules":[]}"#, "mapping"),
         (r#"{"rules":[{"group":"Nobody","roles":["A"]}]}"#, "group_not_found"),
         (r#"{"rules":[{"group":"01900000-0000-7000-8000-000000000000","roles":["A"]}]}"#, "group_not_found"),
         (r#"{"rules":[{"group":"Staff"}]}"#, "mapping"),
@@ -221,8 +221,8 @@ async fn an_attribute_that_gives_roles_has_to_be_one() {
     let urn = crate::scim::schema::ENTERPRISE_USER;
 
     let (exit, refusal) = deployment.refusal("mapping set acme --role-attribute rolez --grants User").await;
-    let file =
-        deployment.write_secret("m.json", &json!({ "role_attribute": { "path": "rolez", "grants": ["User"] } }).to_string());
+    let file = deployment
+        .write_secret("m.json", &json!({ "rules": [], "role_attribute": { "path": "rolez", "grants": ["User"] } }).to_string());
     let (_, by_file) = deployment.refusal(&format!("mapping set acme --file {file}")).await;
     let listed = deployment.json("mapping list acme").await;
     let kept = deployment.json("mapping set acme --role-attribute DEPARTMENT --grants Sales").await;
@@ -231,6 +231,96 @@ async fn an_attribute_that_gives_roles_has_to_be_one() {
     assert!(refusal["message"].as_str().unwrap().ends_with("the nearest is roles"), "{refusal}");
     assert_eq!(listed["mapping"].get("role_attribute"), None, "a refusal changes nothing");
     assert_eq!(kept["mapping"]["role_attribute"]["path"], format!("{urn}:department"), "as people's records have it");
+}
+
+#[tokio::test]
+async fn an_attribute_that_cannot_give_a_role_is_refused_with_those_that_can() {
+    let (deployment, ..) = company().await;
+    let urn = crate::scim::schema::ENTERPRISE_USER;
+    deployment.json("schema add acme urn:acme:x:1.0:Job --attribute level").await;
+    deployment.json("schema add acme urn:acme:x:1.0:Metadata --free-form").await;
+    deployment.json("mapping set acme --role-attribute userType --grants User").await;
+
+    for path in ["groups", "groups.value", "active", "password", "name", "addresses", "id", "meta.created", "emails.primary"] {
+        let (exit, refusal) = deployment.refusal(&format!("mapping set acme --role-attribute {path} --grants User")).await;
+
+        assert_eq!((exit, &refusal["code"]), (1, &json!("attribute_gives_no_role")), "{path}: {refusal}");
+        let (_, usable) = refusal["message"].as_str().unwrap().split_once("; what can: ").unwrap();
+        let usable: Vec<&str> = usable.split(", ").collect();
+        let department = format!("{urn}:department");
+        for can in
+            ["userType", "roles", "name.givenName", &department, "urn:acme:x:1.0:Job:level", "urn:acme:x:1.0:Metadata:NAME"]
+        {
+            assert!(usable.contains(&can), "{can}: {usable:?}");
+        }
+        for cannot in ["groups", "active", "password", "id", "schemas", "meta.version", "name", "addresses"] {
+            assert!(!usable.contains(&cannot), "{cannot}: {usable:?}");
+        }
+    }
+    let file =
+        deployment.write_secret("m.json", r#"{ "rules": [], "role_attribute": { "path": "groups", "grants": ["User"] } }"#);
+    let (_, by_file) = deployment.refusal(&format!("mapping set acme --file {file}")).await;
+    let kept = deployment.json("mapping list acme").await;
+    assert_eq!(
+        (&by_file["code"], &kept["mapping"]["role_attribute"]["path"]),
+        (&json!("attribute_gives_no_role"), &json!("userType"))
+    );
+
+    for path in
+        ["roles", "roles.type", "entitlements", "userName", "externalId", "addresses.country", "urn:acme:x:1.0:Metadata:a.b"]
+    {
+        let set = deployment.json(&format!("mapping set acme --role-attribute {path} --grants User")).await;
+        assert_eq!(set["mapping"]["role_attribute"]["path"], path);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_mapping_of_this_workspace_changes_nothing() {
+    let (deployment, staff, _) = company().await;
+    deployment.json("workspace create other --name Other --plan enterprise").await;
+    deployment.json("mapping set acme --group Staff --role User").await;
+    let of_other = deployment.json("mapping list other").await.to_string();
+    let before = deployment.json("mapping list acme").await;
+    let apply = async |text: &str| {
+        let file = deployment.write_secret("file.json", text);
+        deployment.refusal(&format!("mapping set acme --file {file}")).await
+    };
+
+    let by_place = format!(r#"{{"rules":[["{staff}",["Admin"],[]]]}}"#);
+    for text in [
+        "[]",
+        "[1]",
+        "{}",
+        "null",
+        "7",
+        r#"{"mapping":[]}"#,
+        r#"{"mapping":{}}"#,
+        r#"{"mapping":null}"#,
+        r#"{"rules":{}}"#,
+        r#"{"workspace":"acme"}"#,
+        r#"[1,{"roles":[],"teams":[]},[],[]]"#,
+        &by_place,
+        r#"{"rules":[],"default":[["Admin"],[]]}"#,
+        r#"{"rules":[],"role_attribute":["roles",["Admin"]]}"#,
+        r#"{"rules":[],"rulez":[]}"#,
+        &of_other,
+        r#"{"workspace":7,"mapping":{"rules":[]}}"#,
+        r#"{"workspace":"other","rules":[]}"#,
+    ] {
+        let (exit, refusal) = apply(text).await;
+        assert_eq!((exit, &refusal["code"]), (1, &json!("mapping")), "{text}: {refusal}");
+    }
+    let (_, none) = apply("[]").await;
+    let (_, other) = apply(&of_other).await;
+    assert_eq!(deployment.json("mapping list acme").await, before, "a refusal changes nothing");
+
+    assert!(none["message"].as_str().unwrap().contains("an object with the member rules"), "{none}");
+    for part in ["of the workspace other", "to copy it on purpose, keep what its member mapping has"] {
+        assert!(other["message"].as_str().unwrap().contains(part), "{other}");
+    }
+    let on_purpose = deployment.json("mapping list other").await["mapping"].to_string();
+    let copied = deployment.json(&format!("mapping set acme --file {}", deployment.write_secret("c.json", &on_purpose))).await;
+    assert_eq!(copied["mapping"]["rules"], json!([]));
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub struct BulkOperation {
     pub bulk_id: Option<String>,
     /// Where it was sent, as it was sent.
     pub path: Option<String>,
+    /// The `userName` of the body, by which the log finds what was not even begun.
+    pub user_name: Option<String>,
     /// What is to be done, or why it is not.
     pub call: Result<Call, ScimError>,
 }
@@ -139,7 +141,7 @@ impl Call {
             None
         };
         let _ = reference::resolve(&self.path, &mut note);
-        reference::resolve_all(&mut copy, &mut note);
+        self.refer(&mut copy, &mut note);
         names
     }
 
@@ -158,15 +160,25 @@ impl Call {
         if let Some(path) = reference::resolve(&self.path, &mut look_up) {
             self.path = path;
         }
-        reference::resolve_all(&mut self.data, &mut look_up);
+        let mut data = std::mem::take(&mut self.data);
+        self.refer(&mut data, &mut look_up);
+        self.data = data;
         fault.map_or(Ok(self), Err)
+    }
+
+    fn refer(&self, data: &mut Value, id_of: &mut impl FnMut(&str) -> Option<String>) {
+        if self.method == Method::PATCH {
+            reference::resolve_patch(data, id_of);
+        } else {
+            reference::resolve_resource(data, id_of);
+        }
     }
 }
 
 fn operation(item: Value) -> BulkOperation {
     let Value::Object(mut item) = item else {
         let call = Err(ScimError::InvalidSyntax("an operation must be an object".into()));
-        return BulkOperation { method: String::new(), bulk_id: None, path: None, call };
+        return BulkOperation { method: String::new(), bulk_id: None, path: None, user_name: None, call };
     };
     let method = match take(&mut item, "method") {
         Some(Value::String(method)) => for_log(&method.to_ascii_uppercase()),
@@ -176,6 +188,7 @@ fn operation(item: Value) -> BulkOperation {
         Some(Value::String(path)) => Some(path),
         Some(_) | None => None,
     };
+    let user_name = item.iter().find(|(name, _)| name.eq_ignore_ascii_case("data")).and_then(|(_, data)| user_name(data));
     let bulk_id = take(&mut item, "bulkId").filter(|id| !id.is_null());
     let named = bulk_id.as_ref().and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= MAX_BULK_ID);
     let call = match (&bulk_id, named) {
@@ -183,7 +196,14 @@ fn operation(item: Value) -> BulkOperation {
         (None, None) if method == Method::POST.as_str() => Err(ScimError::InvalidSyntax("a POST needs a bulkId".into())),
         (_, _) => call(&method, path.as_deref(), &mut item),
     };
-    BulkOperation { bulk_id: named.map(str::to_owned), method, path, call }
+    BulkOperation { bulk_id: named.map(str::to_owned), method, path, user_name, call }
+}
+
+/// The name that a body has for a user, in whatever case the attribute is written.
+#[must_use]
+pub fn user_name(body: &Value) -> Option<String> {
+    let (_, name) = body.as_object()?.iter().find(|(name, _)| name.eq_ignore_ascii_case("userName"))?;
+    name.as_str().map(ToOwned::to_owned)
 }
 
 fn call(method: &str, path: Option<&str>, item: &mut Map<String, Value>) -> Result<Call, ScimError> {

@@ -14,19 +14,34 @@ pub(super) fn matches(filter: &Filter, resource: &Value) -> bool {
         Filter::Or(parts) => parts.iter().any(|part| matches(part, resource)),
         Filter::Not(part) => !matches(part, resource),
         Filter::Present(attribute) => any(attribute, resource, is_present),
-        Filter::Compare { attribute, op: CompareOp::Ne, value } => {
-            !any(attribute, resource, |found| compares(attribute, CompareOp::Eq, value, found))
-        }
-        Filter::Compare { attribute, op, value } => any(attribute, resource, |found| compares(attribute, *op, value, found)),
+        Filter::Compare { attribute, op: CompareOp::Ne, value } => !some_compares(attribute, CompareOp::Eq, value, resource),
+        Filter::Compare { attribute, op, value } => some_compares(attribute, *op, value, resource),
         Filter::Element { list, filter } => any(list, resource, |element| matches(filter, element)),
     }
+}
+
+fn some_compares(attribute: &AttributeRef, op: CompareOp, literal: &Literal, resource: &Value) -> bool {
+    let absent = Value::Bool(false);
+    any(attribute, resource, |found| compares(attribute, op, literal, found))
+        || (attribute.false_when_absent && compares(attribute, op, literal, &absent) && is_without(attribute, resource))
 }
 
 /// Tells whether some value at the path passes the test; lists are looked through.
 fn any(attribute: &AttributeRef, resource: &Value, test: impl Fn(&Value) -> bool) -> bool {
     let Some(value) = attribute.find(resource) else { return false };
-    let elements = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    elements.iter().filter_map(|element| attribute.sub.as_ref().map_or(Some(element), |sub| part(element, sub))).any(test)
+    elements(value).iter().filter_map(|element| attribute.sub.as_ref().map_or(Some(element), |sub| part(element, sub))).any(test)
+}
+
+/// Tells whether some entry does not have the part. Between brackets the resource is the entry itself.
+fn is_without(attribute: &AttributeRef, resource: &Value) -> bool {
+    match (attribute.find(resource), &attribute.sub) {
+        (Some(list), Some(sub)) => elements(list).iter().any(|entry| part(entry, sub).is_none()),
+        (found, sub) => found.is_none() && sub.is_none(),
+    }
+}
+
+fn elements(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
 impl AttributeRef {

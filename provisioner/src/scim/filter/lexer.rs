@@ -5,6 +5,13 @@ use std::str::CharIndices;
 
 use crate::scim::{Profile, ScimError};
 
+/// What stands for `"` where a filter was typed by hand or passed through a word processor. A value ends with a mark of the family
+/// that it begins with.
+const OTHER_MARKS: [&str; 2] = [
+    "'`\u{b4}\u{2018}\u{2019}\u{201a}\u{201b}\u{2032}\u{2039}\u{203a}\u{ff07}",
+    "\u{201c}\u{201d}\u{201e}\u{201f}\u{2033}\u{ab}\u{bb}\u{ff02}",
+];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token<'t> {
     Open,
@@ -30,6 +37,11 @@ pub(super) fn tokens(text: &str, profile: Profile) -> Result<Vec<Token<'_>>, Sci
             '"' => {
                 chars.next();
                 tokens.push(Token::Text(quoted(&mut chars, profile)?));
+                continue;
+            }
+            _ if let Some(family) = marks_like(c) => {
+                chars.next();
+                tokens.push(Token::Text(otherwise_quoted(family, &mut chars, profile)?));
                 continue;
             }
             _ => {
@@ -67,6 +79,40 @@ fn quoted(chars: &mut Peekable<CharIndices<'_>>, profile: Profile) -> Result<Str
         }
     }
     Err(ScimError::InvalidFilter("a quoted value has no closing quote".into()))
+}
+
+/// The other marks that may end what this one begins, where it is one of them.
+pub(in crate::scim) fn marks_like(mark: char) -> Option<&'static str> {
+    OTHER_MARKS.into_iter().find(|family| family.contains(mark))
+}
+
+/// Whether a mark before this character is a value's last: within a value it may be an apostrophe.
+pub(in crate::scim) fn ends_value(next: Option<char>) -> bool {
+    next.is_none_or(|c| c.is_whitespace() || "()[]".contains(c))
+}
+
+/// A value whose opening mark, one of this family, has been read. Taken for a part of the value it would find nobody, and the
+/// provider would make the person again.
+fn otherwise_quoted(family: &str, chars: &mut Peekable<CharIndices<'_>>, profile: Profile) -> Result<String, ScimError> {
+    if !profile.is_lenient() {
+        return Err(ScimError::InvalidFilter("a value stands in double quotes (\"), and in no other quotation marks".into()));
+    }
+    let mut text = String::new();
+    while let Some((_, c)) = chars.next() {
+        let next = chars.peek().map(|(_, next)| *next);
+        match c {
+            '\0' => return Err(nul()),
+            '\\' if next.is_some_and(|next| family.contains(next)) => text.extend(chars.next().map(|(_, mark)| mark)),
+            '\\' => escape(&mut text, chars, profile)?,
+            c if family.contains(c) && ends_value(next) => return Ok(text),
+            // As SQL and OData write an apostrophe.
+            c if family.contains(c) && next == Some(c) => text.extend(chars.next().map(|(_, mark)| mark)),
+            c => text.push(c),
+        }
+    }
+    Err(ScimError::InvalidFilter(
+        "a quotation mark before a value has none behind it: put the value into double quotes (\")".into(),
+    ))
 }
 
 fn escape(text: &mut String, chars: &mut Peekable<CharIndices<'_>>, profile: Profile) -> Result<(), ScimError> {

@@ -65,7 +65,8 @@ pub(super) fn typed(
             written.as_str().parse::<Number>().map(Literal::Number).map_err(|_| mismatch(attribute, "a number"))
         }
         AttributeType::DateTime => {
-            instant(written.as_str()).map(Literal::Instant).ok_or_else(|| mismatch(attribute, "a date and time"))
+            let read = if profile.is_lenient() { instant } else { exact_instant };
+            read(written.as_str()).map(Literal::Instant).ok_or_else(|| mismatch(attribute, "a date and time"))
         }
         AttributeType::Complex => Err(ScimError::InvalidFilter(format!("{attribute} has parts: name one of them"))),
     }
@@ -111,6 +112,12 @@ pub(in crate::scim) fn instant(text: &str) -> Option<DateTime<Utc>> {
     let zoned = DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.with_timezone(&Utc));
     // Other years could not be written down again in either form.
     zoned.or_else(|| without_zone(text)).filter(|instant| (0..=9999).contains(&instant.year()))
+}
+
+/// The form of RFC 3339 and no other: RFC 7643, section 2.3.5, wants both a date and a time, and without a zone it would be no instant.
+pub(in crate::scim) fn exact_instant(text: &str) -> Option<DateTime<Utc>> {
+    let is_zoned = DateTime::parse_from_rfc3339(text).is_ok() && text.as_bytes().get(10) == Some(&b'T');
+    instant(text).filter(|_| is_zoned)
 }
 
 fn without_zone(text: &str) -> Option<DateTime<Utc>> {

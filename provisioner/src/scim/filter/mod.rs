@@ -14,14 +14,15 @@ mod tests;
 
 pub use entries::Questions;
 pub(super) use evaluate::compare_numbers;
-pub(super) use literal::{boolean, instant};
+pub(super) use lexer::{ends_value, marks_like};
+pub(super) use literal::{boolean, exact_instant, instant};
 pub use print::Shape;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Number, Value};
 
-use super::schema::{Attribute, AttributeType};
-use super::{Profile, ResourceSchema, ScimError};
+use super::schema::{Attribute, AttributeType, Names};
+use super::{Profile, ScimError};
 
 /// The longest filter, in bytes.
 pub const MAX_LENGTH: usize = 16_384;
@@ -75,6 +76,8 @@ pub struct AttributeRef {
     pub case_exact: bool,
     /// Whether the attribute is a list.
     pub multi_valued: bool,
+    /// Whether an entry without it compares as one that has false.
+    pub false_when_absent: bool,
 }
 
 /// A comparison.
@@ -152,8 +155,8 @@ impl Literal {
 
 impl Filter {
     /// Reads a filter over resources of a type.
-    pub fn parse(text: &str, schema: &ResourceSchema, profile: Profile) -> Result<Self, ScimError> {
-        parser::resource(text, schema, profile)
+    pub fn parse<'s>(text: &str, names: impl Into<Names<'s>>, profile: Profile) -> Result<Self, ScimError> {
+        parser::resource(text, names.into(), profile)
     }
 
     /// Reads a filter over the elements of a list, as it stands between brackets.

@@ -6,11 +6,11 @@ use std::vec::IntoIter;
 use super::lexer::{self, Token};
 use super::literal::{self, Written};
 use super::{AttributeRef, CompareOp, Filter, MAX_DEPTH, MAX_LENGTH};
-use crate::scim::schema::{Attribute, AttributeType, Found, Mutability, Returned};
-use crate::scim::{Profile, ResourceSchema, ScimError, text};
+use crate::scim::schema::{Attribute, AttributeType, Found, Mutability, Names, Returned};
+use crate::scim::{Profile, ScimError, text};
 
-pub(super) fn resource(text: &str, schema: &ResourceSchema, profile: Profile) -> Result<Filter, ScimError> {
-    whole(text, &Scope::Resource(schema), profile)
+pub(super) fn resource(text: &str, names: Names<'_>, profile: Profile) -> Result<Filter, ScimError> {
+    whole(text, &Scope::Resource(names), profile)
 }
 
 pub(super) fn element(text: &str, list: &Attribute, profile: Profile) -> Result<Filter, ScimError> {
@@ -31,7 +31,7 @@ fn whole(text: &str, scope: &Scope<'_>, profile: Profile) -> Result<Filter, Scim
 
 /// What names are relative to.
 enum Scope<'s> {
-    Resource(&'s ResourceSchema),
+    Resource(Names<'s>),
     Element(&'s Attribute),
 }
 
@@ -147,7 +147,7 @@ impl<'t> Parser<'t> {
 impl<'s> Scope<'s> {
     fn attribute(&self, path: &str, profile: Profile) -> Result<(AttributeRef, &'s Attribute), ScimError> {
         let (attribute, definition) = match self {
-            Self::Resource(schema) => in_resource(schema, path, profile),
+            Self::Resource(names) => in_resource(*names, path, profile),
             Self::Element(list) => in_element(list, path),
         }
         // An unknown name must never look like an empty answer: the provider would create the person again.
@@ -161,8 +161,8 @@ impl<'s> Scope<'s> {
     }
 }
 
-fn in_resource<'s>(schema: &'s ResourceSchema, path: &str, profile: Profile) -> Option<(AttributeRef, &'s Attribute)> {
-    let Some(Found::Attribute { extension, name, definition, sub }) = schema.find_attribute(path, profile) else { return None };
+fn in_resource<'s>(names: Names<'s>, path: &str, profile: Profile) -> Option<(AttributeRef, &'s Attribute)> {
+    let Some(Found::Attribute { extension, name, definition, sub }) = names.find_attribute(path, profile) else { return None };
     let target = sub.unwrap_or(definition);
     let attribute = AttributeRef {
         extension: extension.map(|schema| schema.id.clone()),
@@ -171,6 +171,7 @@ fn in_resource<'s>(schema: &'s ResourceSchema, path: &str, profile: Profile) -> 
         kind: target.kind,
         case_exact: target.case_exact,
         multi_valued: definition.multi_valued,
+        false_when_absent: sub.is_some_and(|sub| definition.has_false_for(sub)),
     };
     Some((attribute, target))
 }
@@ -183,11 +184,16 @@ fn in_element<'s>(list: &'s Attribute, path: &str) -> Option<(AttributeRef, &'s 
     } else {
         path.eq_ignore_ascii_case("value").then(|| ("value".to_owned(), list))?
     };
-    let kind = definition.kind;
-    Some((
-        AttributeRef { extension: None, name, sub: None, kind, case_exact: definition.case_exact, multi_valued: false },
-        definition,
-    ))
+    let attribute = AttributeRef {
+        extension: None,
+        name,
+        sub: None,
+        kind: definition.kind,
+        case_exact: definition.case_exact,
+        multi_valued: false,
+        false_when_absent: list.has_false_for(definition),
+    };
+    Some((attribute, definition))
 }
 
 /// A complex attribute is compared by its `value` (`members eq "…"`, `manager eq "…"`), if it has one.

@@ -1,11 +1,13 @@
 //! The body of a POST or PUT, member by member.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::notes::{NoteKind, Notes};
 use super::value::{MAX_ENTRIES, Reader, too_long, twice};
 use super::{Context, Current, edit_home};
-use crate::scim::path::{Path, PathError};
+use crate::scim::path::{Path, PathError, without_filter};
 use crate::scim::schema::{Attribute, Found, Mutability, Schema};
 use crate::scim::{Document, ResourceKind, ScimError, patch};
 
@@ -27,7 +29,8 @@ pub(super) fn read(body: Value, context: &Context<'_>, current: Option<Current<'
         current,
         document: Document::new(),
         members: None,
-        assigned: Vec::new(),
+        listed: Vec::new(),
+        assigned: HashSet::new(),
         nulls: Vec::new(),
         selected: Vec::new(),
         reader: Reader { profile: context.profile, notes: &mut notes },
@@ -48,8 +51,10 @@ struct Reading<'a, 'n> {
     current: Option<Current<'a>>,
     document: Document,
     members: Option<Value>,
-    /// What was said, null included: saying it twice is refused.
-    assigned: Vec<(Option<&'a str>, String, Option<&'a str>)>,
+    /// The schemas that the body says it has.
+    listed: Vec<&'a str>,
+    /// What was said, in one case, null included: saying it twice is refused.
+    assigned: HashSet<(Option<&'a str>, String, Option<&'a str>)>,
     /// What was said to be null.
     nulls: Vec<String>,
     /// What was said of entries of a list, to be added when the lists are there.
@@ -64,16 +69,24 @@ impl<'a> Reading<'a, '_> {
         let listed: Vec<&str> = listed.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let (schema, lenient) = (self.context.schema, self.context.profile.is_lenient());
         for urn in &listed {
-            let is_known = matches!(schema.find(urn, self.context.profile), Some(Found::Schema(_)));
+            if let Some(Found::Schema(known)) = schema.find(urn, self.context.profile) {
+                self.listed.push(&known.id);
+                continue;
+            }
             let is_understood = lenient && (schema.is_stem(urn) || schema.find_attribute(urn, self.context.profile).is_some());
-            if !is_known && !is_understood {
+            if !is_understood {
                 self.reader.unknown(urn_or(urn))?;
             }
         }
-        if !lenient && !listed.iter().any(|urn| urn.eq_ignore_ascii_case(&schema.core().id)) {
-            return Err(ScimError::InvalidSyntax(format!("schemas must list {}", schema.core().id)));
+        self.is_listed(schema.core())
+    }
+
+    /// RFC 7643, section 3.3: `schemas` names every extension that the body has. Entra leaves a workspace's own ones out.
+    fn is_listed(&self, schema: &Schema) -> Result<(), ScimError> {
+        if self.context.profile.is_lenient() || self.listed.contains(&schema.id.as_str()) {
+            return Ok(());
         }
-        Ok(())
+        Err(ScimError::InvalidSyntax(format!("schemas must list {}", schema.id)))
     }
 
     fn member(&mut self, key: &str, value: Value) -> Result<(), ScimError> {
@@ -110,8 +123,18 @@ impl<'a> Reading<'a, '_> {
                 self.selected.extend((!value.is_null()).then_some((path, value)));
                 Ok(())
             }
-            Err(PathError::Refused(error)) => Err(error),
+            Err(PathError::Refused(_)) => self.no_path(key),
         }
+    }
+
+    /// Text with a bracket that is no path is a name that no schema has. A mapping's slip must not keep somebody out.
+    fn no_path(&mut self, key: &str) -> Result<(), ScimError> {
+        let name = without_filter(key);
+        if self.context.schema.find(&name, self.context.profile).is_some() {
+            self.reader.notes.add(NoteKind::NoName, &name);
+            return Ok(());
+        }
+        self.reader.unknown(&name)
     }
 
     fn is_members(&self, urn: Option<&str>, name: &str) -> bool {
@@ -136,6 +159,7 @@ impl<'a> Reading<'a, '_> {
                 Err(ScimError::InvalidValue(format!("{} must be an object", schema.id)))
             };
         };
+        self.is_listed(schema)?;
         not_too_many(&members)?;
         for (key, value) in members {
             if key.eq_ignore_ascii_case("schemas") {
@@ -162,6 +186,8 @@ impl<'a> Reading<'a, '_> {
     ) -> Result<(), ScimError> {
         match definition.mutability {
             Mutability::ReadOnly => return self.read_only(name),
+            // RFC 7643 has a `password` and the schemas here have none (decision `not-offered`), so it is as unknown as any other name.
+            Mutability::WriteOnly if !self.context.profile.is_lenient() => return self.reader.unknown(name),
             Mutability::WriteOnly => {
                 self.reader.notes.add(NoteKind::NotKept, name);
                 return Ok(());
@@ -173,11 +199,8 @@ impl<'a> Reading<'a, '_> {
             return Ok(());
         }
         let urn = extension.map(|schema| schema.id.as_str());
-        let said = (urn, name.to_owned(), sub.map(|sub| sub.name.as_str()));
-        let same = |other: &(Option<&str>, String, Option<&str>)| {
-            (other.0, other.2) == (said.0, said.2) && other.1.eq_ignore_ascii_case(&said.1)
-        };
-        if self.assigned.iter().any(same) {
+        let said = (urn, name.to_ascii_lowercase(), sub.map(|sub| sub.name.as_str()));
+        if self.assigned.contains(&said) {
             // Entra's own URN and the mistyped one of its documentation stand side by side: what has a value counts.
             let is_spelled_twice = urn.is_some() && self.context.profile.is_lenient();
             if is_spelled_twice && value.is_null() {
@@ -187,7 +210,7 @@ impl<'a> Reading<'a, '_> {
                 return Err(twice(&urn.map_or_else(|| name.to_owned(), |urn| format!("{urn}:{name}"))));
             }
         }
-        self.assigned.push(said);
+        self.assigned.insert(said);
         if value.is_null() {
             self.nulls.push(name.to_owned());
         }
@@ -201,13 +224,16 @@ impl<'a> Reading<'a, '_> {
             None => value,
         };
         let Some(value) = self.reader.attribute(name, definition, value)? else { return Ok(()) };
-        edit_home(&mut self.document, urn, |home| match (home.get_mut(name), value) {
-            (Some(Value::Object(parts)), Value::Object(more)) => parts.extend(more),
-            (_, value) => {
-                home.insert(name.to_owned(), value);
+        edit_home(&mut self.document, urn, |home| {
+            match (home.get_mut(name), value) {
+                (Some(Value::Object(parts)), Value::Object(more)) => put_parts(parts, more, sub),
+                (_, value) => {
+                    home.insert(name.to_owned(), value);
+                }
             }
-        });
-        Ok(())
+            // A schema whose URN is written in many ways is one: each may bring no more than all together.
+            if urn.is_none() { Ok(()) } else { not_too_many(home) }
+        })
     }
 
     /// The server gives the identifier. Okta sends it back on PUT; another one would be another resource.
@@ -237,7 +263,7 @@ impl<'a> Reading<'a, '_> {
     /// and both are what a person is recognised by.
     fn retain(&mut self) {
         let Some(current) = self.current.filter(|_| self.context.profile.is_lenient()) else { return };
-        let said = |name: &str| self.assigned.iter().any(|(urn, said, _)| urn.is_none() && said == name);
+        let said = |name: &str| self.assigned.iter().any(|(urn, said, _)| urn.is_none() && said.eq_ignore_ascii_case(name));
         let retained = [("externalId", !said("externalId")), ("emails", self.nulls.iter().any(|name| name == "emails"))];
         for (name, keep) in retained {
             if let Some(value) = current.document.get(name).filter(|_| keep) {
@@ -250,6 +276,17 @@ impl<'a> Reading<'a, '_> {
 
 fn not_too_many(members: &Map<String, Value>) -> Result<(), ScimError> {
     if members.len() > MAX_ENTRIES { Err(too_long("the resource")) } else { Ok(()) }
+}
+
+/// What follows from a part that is said (a manager's `value` from the `$ref`) is less than what is said.
+fn put_parts(parts: &mut Map<String, Value>, more: Map<String, Value>, said: Option<&Attribute>) {
+    for (name, value) in more {
+        if said.is_none_or(|said| said.name == name) {
+            parts.insert(name, value);
+        } else {
+            parts.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// Whether an extension's attribute has a value, in any case of its name.

@@ -2,8 +2,11 @@
 //! values, no null, nothing that the server alone writes.
 
 mod body;
+mod entries;
+mod form;
 mod members;
 mod notes;
+mod reference;
 mod room;
 mod rules;
 #[cfg(test)]
@@ -14,8 +17,10 @@ pub use members::{MAX_MEMBERS, MemberRef};
 pub use notes::{Note, NoteKind, Notes};
 pub use rules::{AttributeRule, AttributeRules, RuleError, Violation};
 
+pub(super) use entries::{append, demote, is_hollow, is_primary, settle, unite};
 pub(super) use members::too_many as too_many_members;
-pub(super) use value::{MAX_ENTRIES, Reader, demote, is_base64, is_hollow, is_primary, is_whole, settle, too_long, unite};
+pub(super) use reference::{only_one_is_true, resolve};
+pub(super) use value::{MAX_ENTRIES, Reader, is_base64, is_whole, too_long};
 
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::edit_home;
+use super::entries::is_primary;
 use super::notes::{NoteKind, Notes};
-use super::value::is_primary;
 use crate::scim::schema::{Attribute, AttributeType, ENTERPRISE_USER, Found, Schema};
 use crate::scim::text::{for_log, same_folded};
 use crate::scim::{Document, Profile, ResourceKind, ResourceSchema, ScimError};

@@ -1,12 +1,14 @@
 //! One value in the shape that its definition asks for. Every spelling that a provider has for it is understood here and
 //! nowhere else.
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::{Map, Value};
 
+use super::entries::{is_hollow, settle, unite};
+use super::form;
 use super::notes::{NoteKind, Notes};
+use super::reference;
 use crate::scim::filter::{boolean, instant};
+use crate::scim::path::without_filter;
 use crate::scim::schema::{Attribute, AttributeType, Mutability, Schema};
 use crate::scim::text::for_log;
 use crate::scim::{Profile, ScimError, json};
@@ -63,9 +65,7 @@ impl Reader<'_> {
                 Some(_) | None => return Err(wrong(name, "a list without empty entries")),
             }
         }
-        if self.profile.is_lenient() {
-            unite(definition, &mut list);
-        }
+        unite(definition, self.profile, &mut list);
         if settle(&mut list) {
             if !self.profile.is_lenient() {
                 return Err(ScimError::InvalidValue(format!("{name} has more than one primary entry")));
@@ -121,6 +121,7 @@ impl Reader<'_> {
                 return Err(twice(&path));
             }
         }
+        reference::resolve(name, definition, &mut parts)?;
         Ok((!parts.is_empty()).then_some(Value::Object(parts)))
     }
 
@@ -152,13 +153,16 @@ impl Reader<'_> {
                 self.text(name, value).map(Value::String).ok_or_else(|| wrong(name, "text"))
             }
             AttributeType::Boolean => self.truth(&value).map(Value::Bool).ok_or_else(|| wrong(name, "true or false")),
-            AttributeType::Integer => self.number(value).filter(is_whole).ok_or_else(|| wrong(name, "a whole number")),
+            AttributeType::Integer => self.number(value).ok_or_else(|| wrong(name, WHOLE)).and_then(|number| whole(name, number)),
             AttributeType::Decimal => self.number(value).ok_or_else(|| wrong(name, "a number")),
             AttributeType::DateTime => Some(value).filter(is_instant).ok_or_else(|| wrong(name, "a date and time")),
             AttributeType::Binary => Some(value).filter(is_base64).ok_or_else(|| wrong(name, "base64 text")),
             AttributeType::Complex => Err(wrong(name, "an object")),
         }
-        .map(Some)
+        .and_then(|value| match form::fault(definition, &value).filter(|_| !self.profile.is_lenient()) {
+            Some(wanted) => Err(wrong(name, wanted)),
+            None => Ok(Some(value)),
+        })
     }
 
     /// A personnel number is a number to whoever maps it. A user name is never guessed: it is what one signs in by.
@@ -204,40 +208,9 @@ impl Reader<'_> {
         if !self.profile.is_lenient() {
             return Err(ScimError::InvalidSyntax(format!("{:?} is not part of any schema here", for_log(name))));
         }
-        self.notes.add(if is_urn { NoteKind::UnknownSchema } else { NoteKind::UnknownAttribute }, name);
+        self.notes.add(if is_urn { NoteKind::UnknownSchema } else { NoteKind::UnknownAttribute }, &without_filter(name));
         Ok(())
     }
-}
-
-/// An entry that says what it would be for and has nothing: what is left when a provider removes `…].value`.
-pub(in crate::scim) fn is_hollow(entry: &Value) -> bool {
-    entry.as_object().is_some_and(|parts| parts.keys().all(|key| key == "type" || key == "primary"))
-}
-
-pub(in crate::scim) fn is_primary(entry: &Value) -> bool {
-    entry.get("primary") == Some(&Value::Bool(true))
-}
-
-pub(in crate::scim) fn demote(entry: &mut Value) {
-    if let Some(primary) = entry.get_mut("primary") {
-        *primary = Value::Bool(false);
-    }
-}
-
-/// RFC 7643, section 2.4: nothing is there twice, and no more than one entry is primary. Tells whether more were.
-pub(in crate::scim) fn settle(list: &mut Vec<Value>) -> bool {
-    without_repetition(list);
-    let others: Vec<&mut Value> = list.iter_mut().filter(|entry| is_primary(entry)).skip(1).collect();
-    let demoted = !others.is_empty();
-    others.into_iter().for_each(demote);
-    without_repetition(list);
-    demoted
-}
-
-fn without_repetition(list: &mut Vec<Value>) {
-    let mut seen = HashSet::with_capacity(list.len());
-    let mut is_new = list.iter().map(|entry| seen.insert(entry)).collect::<Vec<_>>().into_iter();
-    list.retain(|_| is_new.next().unwrap_or(true));
 }
 
 /// Entra's `AppRoleAssignmentsComplex` puts a whole role, as JSON, into the role's `value`.
@@ -277,38 +250,24 @@ fn unwrapped(entry: Value) -> Value {
     }
 }
 
-/// A role is had once, however it was told: Entra's three ways to send roles differ in what they say beside the `value`.
-pub(in crate::scim) fn unite(definition: &Attribute, list: &mut Vec<Value>) {
-    if definition.name != "roles" {
-        return;
-    }
-    let (mut united, mut places) = (Vec::<Value>::with_capacity(list.len()), HashMap::new());
-    for entry in list.drain(..) {
-        let value = entry.get("value").and_then(Value::as_str).map(str::to_owned);
-        let known = value.as_ref().and_then(|value| places.get(value)).and_then(|at: &usize| united.get_mut(*at));
-        match (known, entry) {
-            (Some(Value::Object(known)), Value::Object(parts)) => {
-                let truth = parts.get("primary").filter(|primary| **primary == Value::Bool(true)).cloned();
-                known.extend(truth.map(|primary| ("primary".to_owned(), primary)));
-                for (name, part) in parts {
-                    known.entry(name).or_insert(part);
-                }
-            }
-            (_, entry) => {
-                places.extend(value.map(|value| (value, united.len())));
-                united.push(entry);
-            }
-        }
-    }
-    *list = united;
-}
-
 /// The text that a free-form attribute keeps of any value.
 fn plain_text(value: Value) -> String {
     match value {
         Value::String(text) => text,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
+}
+
+const WHOLE: &str = "a whole number";
+
+/// A number of more digits than are kept is a whole one all the same: whoever sent it is told what fits.
+fn whole(name: &str, number: Value) -> Result<Value, ScimError> {
+    if is_whole(&number) {
+        return Ok(number);
+    }
+    let is_too_large = number.as_f64().is_some_and(|number| number >= 2_f64.powi(64) || number < -2_f64.powi(63));
+    let wanted = if is_too_large { format!("{WHOLE} from {} to {}", i64::MIN, u64::MAX) } else { WHOLE.to_owned() };
+    Err(wrong(name, &wanted))
 }
 
 pub(in crate::scim) fn is_whole(value: &Value) -> bool {

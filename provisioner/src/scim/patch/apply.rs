@@ -5,10 +5,13 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::Op;
-use super::budget::Budget;
+use super::budget::{self, Budget};
 use super::steps::Step;
 use crate::scim::filter::Filter;
-use crate::scim::normalise::{MAX_ENTRIES, NoteKind, Reader, demote, edit_home, is_hollow, is_primary, settle, too_long, unite};
+use crate::scim::normalise::{
+    MAX_ENTRIES, NoteKind, Reader, append, demote, edit_home, is_hollow, is_primary, only_one_is_true, resolve, settle, too_long,
+    unite,
+};
 use crate::scim::path::{Path, Target};
 use crate::scim::schema::{Attribute, Mutability};
 use crate::scim::text::{for_log, normal_key};
@@ -46,7 +49,7 @@ impl Editor<'_, '_> {
             (_, value) => value.unwrap_or_default(),
         };
         let urn = target.extension.map(|schema| schema.id.as_str());
-        let target = self.as_kept(target);
+        let target = self.as_kept(target)?;
         let before = edit_home(self.document, urn, |home| home.get_mut(&target.name).map(Value::take));
         let was_there = before.is_some();
         let entries = before.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
@@ -67,6 +70,9 @@ impl Editor<'_, '_> {
                 Op::Add | Op::Replace => ScimError::InvalidValue(format!("{} is required and cannot be empty", target.name)),
             });
         }
+        if after.is_some() && !was_there {
+            self.has_room(&target)?;
+        }
         edit_home(self.document, urn, |home| match after {
             Some(after) => {
                 home.insert(target.name.clone(), after);
@@ -78,15 +84,22 @@ impl Editor<'_, '_> {
         Ok(())
     }
 
-    /// A free-form extension has no canonical spelling but the one that is there.
-    fn as_kept<'s>(&self, target: Target<'s>) -> Target<'s> {
-        let home = target.extension.filter(|_| target.definition.is_free_form()).and_then(|schema| self.document.get(&schema.id));
-        let kept =
-            home.and_then(Value::as_object).and_then(|home| home.keys().find(|key| key.eq_ignore_ascii_case(&target.name)));
-        match kept {
+    /// A free-form extension has no canonical spelling but the one that is there, which is looked for among all that are.
+    fn as_kept<'s>(&mut self, target: Target<'s>) -> Result<Target<'s>, ScimError> {
+        let Some(schema) = target.extension.filter(|_| target.definition.is_free_form()) else { return Ok(target) };
+        let Some(home) = self.document.get(&schema.id).and_then(Value::as_object) else { return Ok(target) };
+        self.budget.spend(home.len().div_ceil(budget::NAMES_AT_ONCE))?;
+        Ok(match home.keys().find(|key| key.eq_ignore_ascii_case(&target.name)) {
             Some(kept) => Target { name: kept.clone(), ..target },
             None => target,
-        }
+        })
+    }
+
+    /// One name more than there may be is refused at once: each further one would be looked for among all before it.
+    fn has_room(&self, target: &Target<'_>) -> Result<(), ScimError> {
+        let Some(schema) = target.extension.filter(|_| target.definition.is_free_form()) else { return Ok(()) };
+        let names = self.document.get(&schema.id).and_then(Value::as_object).map_or(0, Map::len);
+        if names < MAX_ENTRIES { Ok(()) } else { Err(too_long(&schema.id)) }
     }
 
     fn not_ours_to_write(&mut self, target: &Target<'_>) -> Option<Result<(), ScimError>> {
@@ -96,6 +109,7 @@ impl Editor<'_, '_> {
         }
         match target.sub.map_or(target.definition.mutability, |sub| sub.mutability) {
             Mutability::ReadOnly => Some(Err(ScimError::Mutability(format!("{} is read-only", named(target))))),
+            Mutability::WriteOnly if !self.reader.profile.is_lenient() => Some(self.reader.unknown(&named(target))),
             Mutability::WriteOnly => {
                 self.reader.notes.add(NoteKind::NotKept, &target.name);
                 Some(Ok(()))
@@ -110,6 +124,11 @@ impl Editor<'_, '_> {
         if op == Op::Remove {
             return self.removal(target, before, value);
         }
+        let is_forgiven = self.reader.profile.is_lenient() && !definition.multi_valued;
+        let value = match value {
+            Value::Array(items) if is_forgiven && matches!(items.as_slice(), [Value::Object(_)]) => single(items.into()),
+            value => value,
+        };
         if merges(op, definition, self.reader.profile.is_lenient())
             && let Value::Object(parts) = value
         {
@@ -118,7 +137,7 @@ impl Editor<'_, '_> {
         let new = self.reader.attribute(&target.name, definition, value)?;
         match (op, before, new) {
             (Op::Add, Some(Value::Array(mut list)), Some(Value::Array(more))) if definition.multi_valued => {
-                append(&mut list, more);
+                append(definition, self.reader.profile, &mut list, more);
                 self.checked(target, list)
             }
             // Adding nothing to a list is no removal.
@@ -174,6 +193,8 @@ impl Editor<'_, '_> {
         if !target.definition.multi_valued {
             let mut parts = before.and_then(into_object).unwrap_or_default();
             put(&mut parts, &sub.name, new);
+            only_one_is_true(target.definition, &sub.name, &mut parts);
+            resolve(&target.name, target.definition, &mut parts)?;
             return Ok((!parts.is_empty()).then_some(Value::Object(parts)));
         }
         let mut list = before.map(into_list).unwrap_or_default();
@@ -254,16 +275,14 @@ impl Editor<'_, '_> {
         if !filter.matches(&made) {
             return Err(no_target());
         }
-        append(&mut list, vec![made]);
+        append(target.definition, self.reader.profile, &mut list, vec![made]);
         self.checked(target, list)
     }
 
     /// A list as it may be stored: no empty entry, none twice, at most one primary, not too long.
     fn checked(&self, target: &Target<'_>, mut list: Vec<Value>) -> Result<Option<Value>, ScimError> {
         list.retain(|entry| !entry.is_null() && !is_hollow(entry));
-        if self.reader.profile.is_lenient() {
-            unite(target.definition, &mut list);
-        }
+        unite(target.definition, self.reader.profile, &mut list);
         settle(&mut list);
         if list.len() > MAX_ENTRIES {
             return Err(too_long(&target.name));
@@ -287,18 +306,6 @@ fn set_once(name: &str) -> ScimError {
 /// known of the old one is not true of the new one.
 fn merges(op: Op, definition: &Attribute, lenient: bool) -> bool {
     definition.is_complex() && !definition.multi_valued && definition.sub("value").is_none() && (op == Op::Add || lenient)
-}
-
-/// Adds entries that are not there yet; a new primary entry takes the place of the old one (RFC 7644, section 3.5.2).
-fn append(list: &mut Vec<Value>, more: Vec<Value>) {
-    let known: HashSet<&Value> = list.iter().collect();
-    let new: Vec<Value> = more.into_iter().filter(|entry| !known.contains(entry)).collect();
-    for entry in new {
-        if is_primary(&entry) {
-            list.iter_mut().for_each(demote);
-        }
-        list.push(entry);
-    }
 }
 
 /// After entries were changed: where one of them is primary now, nothing else is.

@@ -9,6 +9,9 @@ const MAX_WORK: usize = 50_000;
 /// What a name in a value costs, in entries.
 pub(super) const NAME: usize = 5;
 
+/// As many names as are compared with another at the cost of an entry.
+pub(super) const NAMES_AT_ONCE: usize = 50;
+
 #[derive(Debug)]
 pub(super) struct Budget(usize);
 

@@ -102,13 +102,23 @@ impl Model {
         if email.primary == Some(true) {
             self.emails.iter_mut().filter(|email| email.primary.is_some()).for_each(|email| email.primary = Some(false));
         }
-        self.emails.push(email.clone());
+        match self.same(email) {
+            Some(known) => known.primary = email.primary.or(known.primary),
+            None => self.emails.push(email.clone()),
+        }
     }
 
     fn push(&mut self, email: Email) {
-        if !self.emails.contains(&email) {
-            self.emails.push(email);
+        match self.same(&email) {
+            Some(known) if known.primary == Some(true) => {}
+            Some(known) => known.primary = email.primary.or(known.primary),
+            None => self.emails.push(email),
         }
+    }
+
+    /// RFC 7643, section 2.4: the same type and value are one entry.
+    fn same(&mut self, email: &Email) -> Option<&mut Email> {
+        self.emails.iter_mut().find(|known| (&known.value, &known.kind) == (&email.value, &email.kind))
     }
 
     fn document(&self) -> Document {

@@ -19,6 +19,8 @@ enum Kind {
     Name,
     Text,
     Truth,
+    /// Where a user is.
+    Uri,
     Parts(&'static [(&'static str, Kind)]),
 }
 
@@ -36,7 +38,7 @@ const PLURAL: Kind =
 const ADDRESS: Kind =
     Kind::Parts(&[("locality", Kind::Text), ("country", Kind::Text), ("type", Kind::Text), ("primary", Kind::Truth)]);
 const NAME: Kind = Kind::Parts(&[("givenName", Kind::Text), ("familyName", Kind::Text), ("formatted", Kind::Text)]);
-const MANAGER: Kind = Kind::Parts(&[("value", Kind::Text), ("$ref", Kind::Text)]);
+const MANAGER: Kind = Kind::Parts(&[("value", Kind::Text), ("$ref", Kind::Uri)]);
 
 const fn single(name: &'static str, kind: Kind) -> Definition {
     Definition { name, kind, many: false, required: false, extension: false }
@@ -86,7 +88,7 @@ struct Instruction {
 fn parts_of(kind: Kind) -> &'static [(&'static str, Kind)] {
     match kind {
         Kind::Parts(parts) => parts,
-        Kind::Name | Kind::Text | Kind::Truth => &[],
+        Kind::Name | Kind::Text | Kind::Truth | Kind::Uri => &[],
     }
 }
 
@@ -108,16 +110,43 @@ fn read_one(kind: Kind, value: &Value) -> Result<Value, Refused> {
                     }
                 }
             }
+            let read = found(read)?;
             Ok(if read.is_empty() { Value::Null } else { read.into() })
         }
         (_, Value::String(text)) if text.trim().is_empty() => Ok(Value::Null),
         (Kind::Parts(parts), Value::String(text)) if parts[0].0 == "value" => Ok(json!({ "value": text.trim() })),
-        (Kind::Text, Value::Number(number)) => Ok(number.to_string().into()),
-        (Kind::Name | Kind::Text, Value::String(_)) | (Kind::Truth, Value::Bool(_)) => Ok(value.clone()),
+        (Kind::Text | Kind::Uri, Value::Number(number)) => Ok(number.to_string().into()),
+        (Kind::Name | Kind::Text | Kind::Uri, Value::String(_)) | (Kind::Truth, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Truth, Value::String(text)) if ["true", "True"].contains(&text.as_str()) => Ok(json!(true)),
         (Kind::Truth, Value::String(text)) if ["false", "False"].contains(&text.as_str()) => Ok(json!(false)),
         _ => Err("invalidValue"),
     }
+}
+
+/// A manager who is named by the URI alone.
+fn found(mut manager: Map<String, Value>) -> Result<Map<String, Value>, Refused> {
+    if let (Some(uri), None) = (manager.get("$ref").cloned(), manager.get("value")) {
+        let (_, id) = uri.as_str().unwrap().split_once("/Users/").filter(|(_, id)| !id.is_empty()).ok_or("invalidValue")?;
+        manager.insert("value".to_owned(), id.into());
+    }
+    Ok(manager)
+}
+
+/// A manager of whom one part was set: the other one stays if it says the same.
+fn agreeing(manager: &Value, set: &str) -> Result<Value, Refused> {
+    let mut manager = document(manager.clone());
+    let (value, uri) = (manager.get("value").cloned(), manager.get("$ref").cloned());
+    if let (Some(Value::String(value)), Some(Value::String(uri))) = (&value, &uri)
+        && uri.ends_with(&format!("/Users/{value}"))
+    {
+        return Ok(manager.into());
+    }
+    if set == "value" {
+        manager.remove("$ref");
+    } else if uri.is_some() {
+        manager.remove("value");
+    }
+    found(manager).map(Value::from)
 }
 
 /// A list of one, or of none, where one value is asked for.
@@ -141,8 +170,14 @@ fn read(definition: &Definition, value: &Value) -> Result<Value, Refused> {
     Ok(tidy(read))
 }
 
+/// RFC 7643, section 2.4: the same type and value are not there twice.
+fn are_one(known: &Value, entry: &Value) -> bool {
+    let kind = |entry: &Value| entry.get("type").map(|kind| normal_key(kind.as_str().unwrap()));
+    known.get("value").is_some() && known.get("value") == entry.get("value") && kind(known) == kind(entry)
+}
+
 /// What a list may hold: nothing empty, nothing twice, one primary entry at most. An empty one is none.
-fn tidy(list: Vec<Value>) -> Value {
+fn tidy(sent: Vec<Value>) -> Value {
     let is_empty =
         |entry: &Value| entry.as_object().is_none_or(|parts| parts.keys().all(|key| key == "type" || key == "primary"));
     let once = |list: Vec<Value>| {
@@ -154,7 +189,18 @@ fn tidy(list: Vec<Value>) -> Value {
         }
         kept
     };
-    let mut list = once(list.into_iter().filter(|entry| !is_empty(entry)).collect());
+    let mut list: Vec<Value> = Vec::new();
+    for entry in once(sent.into_iter().filter(|entry| !is_empty(entry)).collect()) {
+        let Some(known) = list.iter_mut().find(|known| are_one(known, &entry)) else {
+            list.push(entry);
+            continue;
+        };
+        let was_primary = known.get("primary") == Some(&json!(true));
+        known.as_object_mut().unwrap().extend(document(entry));
+        if was_primary {
+            known["primary"] = json!(true);
+        }
+    }
     let mut had_primary = false;
     for entry in &mut list {
         if entry["primary"] == json!(true) {
@@ -180,7 +226,10 @@ fn added(mut list: Vec<Value>, more: &[Value]) -> Vec<Value> {
         if entry["primary"] == json!(true) {
             list.iter_mut().for_each(demote);
         }
-        list.push(entry.clone());
+        match list.iter_mut().find(|known| are_one(known, entry)) {
+            Some(known) => known.as_object_mut().unwrap().extend(document(entry.clone())),
+            None => list.push(entry.clone()),
+        }
     }
     list
 }
@@ -189,7 +238,8 @@ fn satisfies(entry: &Value, condition: &Condition) -> bool {
     condition.iter().all(|(part, wanted)| match (entry.get(part), wanted) {
         (Some(Value::String(found)), Value::String(wanted)) => normal_key(found) == normal_key(wanted),
         (Some(found), wanted) => found == wanted,
-        (None, _) => false,
+        // Who does not say that they are the primary one is not.
+        (None, wanted) => *part == "primary" && *wanted == json!(false),
     })
 }
 
@@ -240,6 +290,9 @@ fn changed(instruction: &Instruction, place: &Place, before: &Value) -> Result<V
             let new = part(name)?;
             let mut parts = if before.is_null() { json!({}) } else { before.clone() };
             put(&mut parts, name, &new);
+            if definition.name == "manager" {
+                parts = agreeing(&parts, name)?;
+            }
             Ok(if parts == json!({}) { Value::Null } else { parts })
         }
         (Some(condition), name) => {
@@ -304,7 +357,9 @@ fn removed(definition: &Definition, before: &Value, listed: Option<&[Value]>) ->
 
 fn whole(definition: &Definition, op: Op, before: &Value, value: &Value) -> Result<Value, Refused> {
     let has_value = parts_of(definition.kind).first().is_some_and(|(part, _)| *part == "value");
-    if let (Kind::Parts(parts), false, false, Value::Object(sent)) = (definition.kind, definition.many, has_value, value) {
+    if let (Kind::Parts(parts), false, false, Value::Object(sent)) =
+        (definition.kind, definition.many, has_value, &unwrapped(value))
+    {
         let mut merged = if before.is_null() { json!({}) } else { before.clone() };
         for (name, kind) in parts {
             if let Some((_, value)) = sent.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)) {

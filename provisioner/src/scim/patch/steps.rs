@@ -8,7 +8,6 @@ use crate::scim::ScimError;
 use crate::scim::normalise::{Context, NoteKind, Notes, Reader};
 use crate::scim::path::{Path, PathError, Target};
 use crate::scim::schema::{Mutability, Schema};
-use crate::scim::text::for_log;
 
 /// One change at one place.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,8 +55,7 @@ impl<'s> Steps<'_, 's, '_> {
                 Ok(())
             }
             // Failing an unmapped attribute would hold up everything else that the provider has to say of the person.
-            Err(PathError::Unknown) if self.context.profile.is_lenient() => self.reader.unknown(text),
-            Err(PathError::Unknown) => Err(ScimError::InvalidPath(format!("{:?} is not part of any schema here", for_log(text)))),
+            Err(PathError::Unknown) => self.reader.unknown(text),
             Err(PathError::Refused(error)) => Err(error),
         }
     }
@@ -117,7 +115,7 @@ impl<'s> Steps<'_, 's, '_> {
         }
         let removal = Step { op: Op::Remove, path: Path::Schema(schema), value: None };
         match (self.op, value) {
-            (Op::Remove, _) | (Op::Replace, Some(Value::Null)) if !is_core => self.done.push(removal),
+            (Op::Remove, _) | (Op::Add | Op::Replace, Some(Value::Null)) if !is_core => self.done.push(removal),
             (Op::Remove, _) => return Err(ScimError::Mutability("the core attributes cannot all be removed".into())),
             (Op::Add | Op::Replace, Some(Value::Object(members))) => {
                 if self.op == Op::Replace && !is_core && !self.context.profile.is_lenient() {

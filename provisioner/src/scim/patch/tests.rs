@@ -1,5 +1,6 @@
 //! PATCH bodies as providers really send them, and what becomes of the resource.
 
+mod entries;
 mod groups;
 
 use serde_json::json;
@@ -361,8 +362,15 @@ fn every_refusal_has_its_scim_type() {
     }
     let strict_table = [
         (json!([{"op": "add", "value": {"title": "x"}}]), "invalidSyntax"),
-        (json!([{"op": "add", "path": "shoeSize", "value": 1}]), "invalidPath"),
-        (json!([{"op": "add", "path": "manager", "value": {"value": "m"}}]), "invalidPath"),
+        (json!([{"op": "add", "path": "shoeSize", "value": 1}]), "invalidSyntax"),
+        (json!([{"op": "add", "path": "manager", "value": {"value": "m"}}]), "invalidSyntax"),
+        (json!([{"op": "add", "path": "emails[type eq \"work\"].shoeSize", "value": "x"}]), "invalidSyntax"),
+        (json!([{"op": "replace", "path": "password", "value": "1mz050nq"}]), "invalidSyntax"),
+        (
+            json!([{"op": "replace", "path": "urn:ietf:params:scim:schemas:core:2.0:User", "value": {"password": "1mz050nq"}}]),
+            "invalidSyntax",
+        ),
+        (json!([{"op": "replace", "path": "emails[", "value": 1}]), "invalidPath"),
         (json!([{"op": "replace", "path": "active", "value": "False"}]), "invalidValue"),
         (json!([{"op": "replace", "path": MANAGER, "value": "m"}]), "invalidValue"),
     ];

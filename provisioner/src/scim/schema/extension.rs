@@ -103,8 +103,12 @@ fn attributes(definitions: &[Attribute], inside: bool) -> Result<(), SchemaError
 }
 
 fn unsupported(definition: &Attribute, inside: bool) -> Option<&'static str> {
-    if inside && (definition.is_complex() || definition.multi_valued) {
-        return Some("a sub-attribute is neither complex nor multi-valued");
+    if inside && definition.is_complex() {
+        return Some("a complex attribute has no complex sub-attributes (RFC 7643, section 2.3.8)");
+    }
+    if inside && definition.multi_valued {
+        // RFC 7643 has such lists in its own schema of schemas. No PATCH path could select an entry of one.
+        return Some("a list inside a complex attribute is not supported: make the list an attribute of its own");
     }
     if definition.is_complex() == definition.sub_attributes.is_empty() {
         return Some("subAttributes belong to the type complex, and it needs them");
@@ -115,8 +119,11 @@ fn unsupported(definition: &Attribute, inside: bool) -> Option<&'static str> {
     if definition.mutability == Mutability::ReadOnly {
         return Some("nothing would ever write a readOnly attribute");
     }
-    if definition.mutability == Mutability::WriteOnly || definition.returned == Returned::Never {
-        return Some("write-only values are not kept");
+    if definition.mutability == Mutability::WriteOnly {
+        return Some("writeOnly values are not kept: leave it out, or make it readWrite");
+    }
+    if definition.returned == Returned::Never {
+        return Some("what is returned never is not kept: leave it out, or let returned be request");
     }
     None
 }

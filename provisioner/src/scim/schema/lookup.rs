@@ -304,6 +304,16 @@ mod tests {
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","uniqueness":"server"}]}"#, "uniqueness"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","type":"complex"}]}"#, "subAttributes"),
             (r#"{"id":"urn:x:y","attributes":[{"name":"a","mutability":"readOnly"}]}"#, "readOnly"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a","mutability":"writeOnly"}]}"#, "a: writeOnly values"),
+            (r#"{"id":"urn:x:y","attributes":[{"name":"a","returned":"never"}]}"#, "a: what is returned never"),
+            (
+                r#"{"id":"urn:x:y","attributes":[{"name":"a","type":"complex","subAttributes":[{"name":"b","multiValued":true}]}]}"#,
+                "b: a list inside a complex attribute is not supported: make the list an attribute of its own",
+            ),
+            (
+                r#"{"id":"urn:x:y","attributes":[{"name":"a","type":"complex","subAttributes":[{"name":"b","type":"complex"}]}]}"#,
+                "b: a complex attribute has no complex sub-attributes",
+            ),
             (r#"{"id":"urn:ietf:params:scim:schemas:core:2.0:Group","attributes":[{"name":"a"}]}"#, "already defined"),
             (r#"{"id":"urn:ietf:params:scim:schemas:core:2.0:User:name","attributes":[{"name":"a"}]}"#, "already defined"),
             (
@@ -347,7 +357,8 @@ mod tests {
         assert_eq!(set.clone().with_extension(ResourceKind::Group, schema("b")), Err(SchemaError::Differs("urn:x:y".into())));
         let both = set.with_extension(ResourceKind::Group, schema("a")).unwrap();
         assert_eq!(both.published().iter().filter(|published| published.id == "urn:x:y").count(), 1);
-        assert!(both.of_all().find("urn:x:y:a", Profile::Strict).is_some());
+        let names = both.names_among_all(ResourceKind::Group);
+        assert!(matches!(names.find_attribute("urn:x:y:a", Profile::Strict), Some(Found::Attribute { extension: Some(_), .. })));
     }
 
     #[test]

@@ -7,11 +7,13 @@ mod build;
 mod builtin;
 mod extension;
 mod lookup;
+mod names;
 mod nearest;
 
 pub(crate) use builtin::is_of_scim;
 pub use extension::SchemaError;
 pub use lookup::Found;
+pub use names::Names;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +150,11 @@ impl Attribute {
     #[must_use]
     pub fn sub(&self, name: &str) -> Option<&Attribute> {
         self.sub_attributes.iter().find(|sub| sub.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Tells whether an entry of this list without the part has it as false: RFC 7643, section 2.4, of `primary`.
+    pub(in crate::scim) fn has_false_for(&self, part: &Attribute) -> bool {
+        self.multi_valued && part.kind == AttributeType::Boolean && part.name.eq_ignore_ascii_case("primary")
     }
 
     fn announce(&mut self, required: bool, values: &[String]) {
@@ -319,17 +326,6 @@ impl SchemaSet {
             ResourceKind::User => &self.user,
             ResourceKind::Group => &self.group,
         }
-    }
-
-    /// The attributes of all resource types together, for filters that go over all of them.
-    #[must_use]
-    pub fn of_all(&self) -> ResourceSchema {
-        let mut all = self.user.clone();
-        let more = self.group.core.attributes.iter().filter(|attribute| self.user.attribute(&attribute.name).is_none());
-        all.core.attributes.extend(more.cloned());
-        let more = self.group.extensions.iter().filter(|extension| self.user.extension(&extension.id).is_none());
-        all.extensions.extend(more.cloned());
-        all
     }
 
     /// Adds a workspace's own extension.

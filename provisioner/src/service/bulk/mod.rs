@@ -8,24 +8,28 @@ mod tests;
 use std::time::Duration;
 
 use http::Method;
+use lockstep_shared::store::{Deletion, GroupDeletion, Settlement};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
-use self::run::{Deed, Directory, LATE, Run};
+use self::run::{Deed, Directory, Entry, LATE, Run};
 use super::{
     ScimService,
     answer::Answer,
     barrier::join,
     caller::Caller,
     failure::Failure,
+    groups::group_id,
     operation::Operation,
+    record::Refused,
     request::{Preconditions, Query},
     target::Target,
     uri,
+    users::user_id,
 };
 use crate::scim::{
-    ScimError,
+    ResourceKind, ScimError,
     bulk::{BulkOperation, BulkRequest, Call, MAX_OPERATIONS, Outcome, response},
     discovery::BulkLimits,
 };
@@ -36,6 +40,10 @@ pub(super) const BODY_LIMIT: usize = 5 * 1024 * 1024;
 const DONE_WITHIN: Duration = Duration::from_secs(30);
 /// By then the answer goes out, before the caller hangs up: what is not settled is not promised.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(53);
+/// Until then it is tried again to take back what was made in vain.
+const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(45);
+/// How soon it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// No success is answered with its resource, so what would be read only to be shown is not.
 const NOT_SHOWN: &str = "members,groups";
 
@@ -50,8 +58,8 @@ impl ScimService {
     pub(super) async fn bulk(&self, caller: &Caller, request_id: String, begun: Instant, body: Value) -> Result<Answer, Failure> {
         let request = BulkRequest::parse(body, caller.policy.profile())?;
         let service = Self { inner: self.inner.clone(), barrier: self.barrier.shared() };
-        let operations = Operations { service, caller: caller.clone(), request_id };
-        let whole = operations.answer(request, begun).instrument(tracing::Span::current());
+        let operations = Operations { service, caller: caller.clone(), request_id, begun };
+        let whole = operations.answer(request).instrument(tracing::Span::current());
         let answer = self.tasks.spawn(whole).await;
         answer.map_err(|panic| Failure::Defect(panic.into()))
     }
@@ -62,17 +70,20 @@ struct Operations {
     service: ScimService,
     caller: Caller,
     request_id: String,
+    begun: Instant,
 }
 
 impl Operations {
-    async fn answer(self, request: BulkRequest, begun: Instant) -> Answer {
-        let mut deeds = Run::new(&self, begun + DONE_WITHIN).carry_out(&request).await;
-        self.record_unheard(&request, &deeds).await;
+    async fn answer(self, request: BulkRequest) -> Answer {
+        let mut deeds = Run::new(&self, self.begun + DONE_WITHIN).carry_out(&request).await;
+        for (operation, _) in request.operations.iter().zip(&deeds).filter(|(_, deed)| deed.is_none()) {
+            self.tell_not_begun(operation, None).await;
+        }
         let mut whole = self.service.barrier.take_put_off();
         for deed in deeds.iter_mut().flatten() {
             join(&mut whole, std::mem::take(&mut deed.settlement));
         }
-        let settled = timeout_at(begun + ANSWERED_WITHIN, self.service.road.settle(&self.caller.workspace.id, whole)).await;
+        let settled = timeout_at(self.begun + ANSWERED_WITHIN, self.service.road.settle(&self.caller.workspace.id, whole)).await;
         let is_settled = match settled {
             Ok(Ok(_receipt)) => true,
             Ok(Err(error)) => {
@@ -95,15 +106,14 @@ impl Operations {
         Answer::Bulk { body: response(&request.operations, &outcomes), retry_after: waits.max() }
     }
 
-    /// Records the operations that never came to be carried out.
-    async fn record_unheard(&self, request: &BulkRequest, deeds: &[Option<Deed>]) {
-        for (operation, deed) in request.operations.iter().zip(deeds) {
-            if let Some(Deed { outcome: Outcome::Failed { error, .. }, .. }) = deed
-                && (operation.call.is_err() || matches!(error, ScimError::Unresolved(_)))
-            {
-                self.service.refuse(&self.caller, &Method::POST, None, error.clone()).await;
-            }
-        }
+    /// Records an operation that never came to be carried out, by what was sent of it.
+    async fn tell_not_begun(&self, operation: &BulkOperation, why: Option<&ScimError>) {
+        let path: Option<Vec<String>> = operation.path.as_deref().and_then(|path| uri::segments(self.path(path)).collect());
+        let target = path.as_deref().and_then(|path| Target::parse(path, self.caller.policy.profile()));
+        let method = Method::from_bytes(operation.method.as_bytes()).ok();
+        let user_name = operation.user_name.as_deref();
+        let refused = Refused { method: method.as_ref(), target: target.as_ref(), user_name };
+        self.service.not_begun(&self.caller, refused, why).await;
     }
 
     /// The path below the base URL, which some clients repeat. Parameters behind it say what to show, and nothing is shown.
@@ -127,27 +137,48 @@ impl Operations {
         }
     }
 
-    async fn perform(&self, call: Call, id: Option<String>) -> Result<Outcome, ScimError> {
+    async fn perform(&self, call: Call, id: Option<String>) -> (Result<Outcome, ScimError>, Entry) {
         let path: Option<Vec<String>> = uri::segments(self.path(&call.path)).collect();
         let named = path.as_deref().and_then(|path| Target::parse(path, self.caller.policy.profile()));
         let target = match within_bulk(named, &call.method) {
             Ok(target) => target,
-            Err(error) => {
-                let refused = self.service.refuse(&self.caller, &call.method, named.as_ref(), error).await;
-                return Err(refused.tell(&self.request_id));
-            }
+            Err(error) => return (Err(error), Entry::Missing),
         };
+        let location = self.location(&call.path);
         let operation = Operation {
             method: &call.method,
             target,
             query: Query { excluded_attributes: Some(NOT_SHOWN.to_owned()), ..Query::default() },
-            wanted: Preconditions::of_version(call.version.clone()),
+            wanted: Preconditions::of_version(call.version),
             id,
         };
-        match self.service.perform(&self.caller, operation, Ok(call.data.clone())).await {
-            Ok(answer) => Ok(answer.into_outcome(self.location(&call.path))),
+        let (outcome, account) = self.service.perform_untold(&self.caller, operation, Ok(call.data)).await;
+        let outcome = match outcome {
+            Ok(answer) => Ok(answer.into_outcome(location)),
             Err(failure) => Err(failure.tell(&self.request_id)),
-        }
+        };
+        (outcome, Entry::Open(Box::new(account)))
+    }
+
+    /// Removes what a call has made, as every deletion does; not as the provider's, who has not asked for it.
+    async fn remove(&self, call: &Call, id: &str) -> Result<Settlement, Failure> {
+        let (store, workspace) = (&self.service.store, &self.caller.workspace.id);
+        let path: Option<Vec<String>> = uri::segments(self.path(&call.path)).collect();
+        let made = path.as_deref().and_then(|path| Target::parse(path, self.caller.policy.profile()));
+        let settlement = match made {
+            Some(Target::Collection(ResourceKind::User)) => match store.take_user_back(workspace, &user_id(id)?).await? {
+                Deletion::Now(settlement) | Deletion::Before(settlement) => settlement,
+                Deletion::Never => Settlement::default(),
+            },
+            Some(Target::Collection(ResourceKind::Group)) => match store.take_group_back(workspace, &group_id(id)?).await? {
+                GroupDeletion::Now(settlement) | GroupDeletion::Before(settlement) => settlement,
+                GroupDeletion::Never => Settlement::default(),
+            },
+            // Nothing is made anywhere else.
+            Some(_) | None => Settlement::default(),
+        };
+        self.service.barrier.settle(workspace, settlement).await?;
+        Ok(self.service.barrier.take_put_off())
     }
 }
 
@@ -170,7 +201,35 @@ fn within_bulk<'p>(named: Option<Target<'p>>, method: &Method) -> Result<Target<
 impl Directory for Operations {
     async fn carry_out(&self, call: Call, id: Option<String>) -> Deed {
         let location = Some(self.location(&call.path));
-        let outcome = self.perform(call, id).await.unwrap_or_else(|error| Outcome::Failed { error, location });
-        Deed::new(outcome, self.service.barrier.take_put_off())
+        let (outcome, entry) = self.perform(call, id).await;
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Failed { error, location });
+        Deed::new(outcome, self.service.barrier.take_put_off(), entry)
+    }
+
+    async fn take_back(&self, call: &Call, id: &str) -> Result<Settlement, ScimError> {
+        loop {
+            let failure = match self.remove(call, id).await {
+                Ok(settlement) => return Ok(settlement),
+                Err(failure) => failure,
+            };
+            if Instant::now() + AGAIN >= self.begun + TAKEN_BACK_WITHIN {
+                let workspace = &self.caller.workspace.id;
+                tracing::error!(workspace.id = %workspace, "what a Bulk request made in vain, {id}, is still in workspace {workspace}");
+                return Err(failure.tell(&self.request_id));
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    async fn tell(&self, operation: &BulkOperation, deed: &mut Deed) {
+        let told = match &deed.outcome {
+            Outcome::Done { status, .. } => Ok(*status),
+            Outcome::Failed { error, .. } => Err(error),
+        };
+        match (std::mem::replace(&mut deed.entry, Entry::Written), told) {
+            (Entry::Open(account), told) => self.service.enter(*account, told).await,
+            (Entry::Missing, told) => self.tell_not_begun(operation, told.err()).await,
+            (Entry::Written, _) => {}
+        }
     }
 }

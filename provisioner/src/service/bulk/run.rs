@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use http::Method;
 use lockstep_shared::{id::UserId, store::Settlement};
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -13,7 +11,7 @@ use crate::{
         bulk::{BulkOperation, BulkRequest, Call, Outcome, steps},
         text::for_log,
     },
-    service::barrier::join,
+    service::{barrier::join, record::Account},
 };
 
 /// How soon to ask again for what there was no time for.
@@ -23,6 +21,12 @@ pub(super) const LATE: ScimError = ScimError::Unavailable { retry_after: 2 };
 pub(super) trait Directory: Sync {
     /// Carries out one call. `id` is what a new resource is to be called.
     fn carry_out(&self, call: Call, id: Option<String>) -> impl Future<Output = Deed> + Send;
+
+    /// Takes back what a call has made under this identifier, if it has; what has to be settled for it, or why it may still be there.
+    fn take_back(&self, call: &Call, id: &str) -> impl Future<Output = Result<Settlement, ScimError>> + Send;
+
+    /// Tells the log what became of an operation.
+    fn tell(&self, operation: &BulkOperation, deed: &mut Deed) -> impl Future<Output = ()> + Send;
 }
 
 /// What became of an operation, and what has to be settled before anybody hears of it.
@@ -32,26 +36,52 @@ pub(super) struct Deed {
     pub(super) settlement: Settlement,
     /// Whether it has something to be settled.
     pub(super) waits: bool,
+    pub(super) entry: Entry,
+}
+
+/// How far the log knows of an operation.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// Not at all: it was not begun.
+    Missing,
+    /// It has begun, and what the client will hear is still to be told.
+    Open(Box<Account>),
+    /// All that there is to say.
+    Written,
 }
 
 impl Deed {
-    pub(super) fn new(outcome: Outcome, settlement: Settlement) -> Self {
-        Self { outcome, waits: settlement != Settlement::default(), settlement }
+    pub(super) fn new(outcome: Outcome, settlement: Settlement, entry: Entry) -> Self {
+        Self { outcome, waits: settlement != Settlement::default(), settlement, entry }
     }
 
-    fn failed(error: ScimError) -> Self {
-        Self::new(Outcome::failed(error), Settlement::default())
+    fn not_begun(error: ScimError) -> Self {
+        Self::new(Outcome::failed(error), Settlement::default(), Entry::Missing)
+    }
+
+    /// It was dropped in the middle, and its record with it, which says so by itself.
+    fn cut_off() -> Self {
+        Self::new(Outcome::failed(LATE), Settlement::default(), Entry::Written)
     }
 
     fn is_error(&self) -> bool {
         matches!(self.outcome, Outcome::Failed { .. })
+    }
+
+    /// Whether something may be there that it made.
+    fn may_have_made(&self) -> bool {
+        let made_nothing = match &self.outcome {
+            Outcome::Done { .. } => false,
+            Outcome::Failed { error, .. } => !matches!(error, ScimError::Unavailable { .. } | ScimError::Internal { .. }),
+        };
+        !made_nothing && !matches!(self.entry, Entry::Missing)
     }
 }
 
 /// A run under way.
 pub(super) struct Run<'d, D> {
     directory: &'d D,
-    /// No operation is begun later, and none goes on.
+    /// No operation is begun later, and none goes on; but what is begun of a circle comes to its end.
     until: Instant,
     /// What was made, or is being made, under each `bulkId` of the request.
     ids: HashMap<String, Option<String>>,
@@ -73,30 +103,29 @@ impl<'d, D: Directory> Run<'d, D> {
                 break;
             }
             let operations: Vec<_> = step.iter().filter_map(|at| Some((*at, request.operations.get(*at)?))).collect();
-            // Those that refer to each other need each other's identifiers before they are made.
-            for (_, operation) in &operations {
-                self.name(operation);
+            match operations.as_slice() {
+                [(at, operation)] => {
+                    self.name(operation);
+                    let deed = self.one(operation).await;
+                    self.put(*at, deed);
+                }
+                circle => self.circle(circle).await,
             }
             for (at, operation) in &operations {
-                let deed = self.one(operation).await;
-                self.put(*at, deed);
-            }
-            if operations.len() > 1 && operations.iter().any(|(at, _)| self.failed(*at)) {
-                self.undo(&operations).await;
+                if let Some(Some(deed)) = self.deeds.get_mut(*at) {
+                    self.directory.tell(operation, deed).await;
+                }
             }
         }
         self.deeds
     }
 
     async fn one(&mut self, operation: &BulkOperation) -> Deed {
-        let id = self.id_of(operation);
-        let call = operation.call.clone().and_then(|call| call.resolved(&|name| self.made(name)));
-        let deed = match call {
-            Err(error) => Deed::failed(error),
-            Ok(_) if Instant::now() >= self.until => Deed::failed(LATE),
-            Ok(call) => {
+        let deed = match self.ready(operation) {
+            Err(error) => Deed::not_begun(error),
+            Ok((call, id)) => {
                 let carried_out = timeout_at(self.until, self.directory.carry_out(call, id)).await;
-                carried_out.unwrap_or_else(|_late| Deed::failed(LATE))
+                carried_out.unwrap_or_else(|_late| Deed::cut_off())
             }
         };
         if deed.is_error() {
@@ -105,27 +134,55 @@ impl<'d, D: Directory> Run<'d, D> {
         deed
     }
 
-    /// RFC 7644, section 3.7.1: what refers to each other in a circle stands or falls together, lest one of them be left with a
-    /// reference to nothing.
-    async fn undo(&mut self, operations: &[(usize, &BulkOperation)]) {
-        for (at, operation) in operations {
-            let (Some(Ok(call)), Some(id), false) = (Some(&operation.call), self.id_of(operation), self.failed(*at)) else {
-                continue;
-            };
-            let path = format!("{}/{id}", call.path.trim_end_matches('/'));
-            let delete = Call { method: Method::DELETE, path, version: None, data: Value::Null };
-            let undone = timeout_at(self.until, self.directory.carry_out(delete, None)).await;
-            let mut deed = undone.unwrap_or_else(|_late| Deed::failed(LATE));
-            if !deed.is_error() {
-                deed.outcome = Outcome::failed(unresolved(operation.bulk_id.as_deref().unwrap_or_default()));
-            }
-            if let Some(Some(made)) = self.deeds.get_mut(*at) {
-                made.outcome = deed.outcome;
-                made.waits |= deed.waits;
-                join(&mut made.settlement, deed.settlement);
-            }
-            self.forget(operation);
+    /// Operations that refer to each other. Each needs the others' identifiers before they are made, and none is cut off in the
+    /// middle: of what was dropped at its commit nobody could say whether there is anything to take back.
+    async fn circle(&mut self, operations: &[(usize, &BulkOperation)]) {
+        for (_, operation) in operations {
+            self.name(operation);
         }
+        let ids: Vec<_> = operations.iter().map(|(_, operation)| self.id_of(operation)).collect();
+        for (at, operation) in operations {
+            let deed = match self.ready(operation) {
+                Err(error) => Deed::not_begun(error),
+                Ok((call, id)) => self.directory.carry_out(call, id).await,
+            };
+            if deed.is_error() {
+                self.forget(operation);
+            }
+            self.put(*at, deed);
+        }
+        if operations.iter().any(|(at, _)| self.failed(*at)) {
+            for ((at, operation), id) in operations.iter().zip(ids).rev() {
+                self.forget(operation);
+                self.take_back(*at, operation, id).await;
+            }
+        }
+    }
+
+    /// RFC 7644, section 3.7.1: what refers to each other in a circle stands or falls together, lest one of them be left with a
+    /// reference to nothing. However late it is, and whatever the guard holds: nobody had it before this request.
+    async fn take_back(&mut self, at: usize, operation: &BulkOperation, id: Option<String>) {
+        let (Some(Some(deed)), Ok(call), Some(id)) = (self.deeds.get_mut(at), &operation.call, id) else { return };
+        if !deed.may_have_made() {
+            return;
+        }
+        match self.directory.take_back(call, &id).await {
+            Ok(settlement) => {
+                deed.waits |= settlement != Settlement::default();
+                join(&mut deed.settlement, settlement);
+                if !deed.is_error() {
+                    deed.outcome = Outcome::failed(unresolved(operation.bulk_id.as_deref().unwrap_or_default()));
+                }
+            }
+            Err(error) => deed.outcome = Outcome::failed(error),
+        }
+    }
+
+    /// The call with identifiers for its references, and what it is to make, unless it is too late or there is nothing to refer to.
+    fn ready(&mut self, operation: &BulkOperation) -> Result<(Call, Option<String>), ScimError> {
+        let id = self.id_of(operation);
+        let call = operation.call.clone()?.resolved(&|name| self.made(name))?;
+        if Instant::now() >= self.until { Err(LATE) } else { Ok((call, id)) }
     }
 
     fn name(&mut self, operation: &BulkOperation) {
@@ -154,7 +211,7 @@ impl<'d, D: Directory> Run<'d, D> {
         match self.ids.get(name) {
             Some(Some(id)) => Ok(id.clone()),
             Some(None) => Err(unresolved(name)),
-            None => Err(ScimError::InvalidValue(format!("no operation of this request makes bulkId:{}", for_log(name)))),
+            None => Err(ScimError::InvalidValue(format!("no operation of this request makes bulkId {:?}", for_log(name)))),
         }
     }
 
@@ -174,5 +231,5 @@ impl<'d, D: Directory> Run<'d, D> {
 }
 
 fn unresolved(name: &str) -> ScimError {
-    ScimError::Unresolved(format!("bulkId:{} was not made, or what it refers to was not", for_log(name)))
+    ScimError::Unresolved(format!("bulkId {:?} was not made, or what it refers to was not", for_log(name)))
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{failure::Failure, groups::Groups, request::Query, users::Users};
 use crate::scim::{
-    Document, Filter, Profile, ResourceKind, ResourceSchema, SchemaSet, ScimError,
+    Document, Filter, Names, Profile, ResourceKind, ResourceSchema, SchemaSet, ScimError,
     filter::{AttributeRef, Literal, Questions},
     list::PageSizes,
     project::Projection,
@@ -92,6 +92,7 @@ impl Looks {
 pub(super) struct Listing<'l> {
     users: Option<Part<Users<'l>>>,
     groups: Option<Part<Groups<'l>>>,
+    /// What is sorted by in one of the types, and so in which direction in each.
     sort: Option<Sort>,
 }
 
@@ -104,25 +105,17 @@ impl<'l> Listing<'l> {
         schemas: &SchemaSet,
         profile: Profile,
     ) -> Result<Self, ScimError> {
-        let of_all;
-        let schema = if let Some(kind) = kind {
-            schemas.of(kind)
-        } else {
-            // RFC 7644, section 3.4.2.1: an attribute that a type does not have is one without a value.
-            of_all = schemas.of_all();
-            &of_all
+        let names = |of: ResourceKind| match kind {
+            None => Some(schemas.names_among_all(of)),
+            Some(kind) => (kind == of).then(|| schemas.of(of).into()),
         };
-        let filter = query.filter.as_deref().map(|text| Filter::parse(text, schema, profile)).transpose()?;
-        let sort = Sort::parse(query.sort_by.as_deref(), query.sort_order.as_deref(), schema, profile)?;
-        let is_asked = |of: ResourceKind| kind.is_none_or(|kind| kind == of);
-        Ok(Self {
-            users: is_asked(ResourceKind::User).then(|| Part::new(users, query, filter.as_ref(), sort.as_ref())),
-            groups: is_asked(ResourceKind::Group).then(|| Part::new(groups, query, filter.as_ref(), sort.as_ref())),
-            sort,
-        })
+        let users = names(ResourceKind::User).map(|names| Part::read(users, query, names, profile)).transpose()?;
+        let groups = names(ResourceKind::Group).map(|names| Part::read(groups, query, names, profile)).transpose()?;
+        let sort = users.as_ref().and_then(|part| part.sort.clone()).or_else(|| groups.as_ref()?.sort.clone());
+        Ok(Self { users, groups, sort })
     }
 
-    /// What is filtered by, which is the same in each type.
+    /// What is filtered by, in the words of one of the types.
     pub(super) fn filter(&self) -> Option<&Filter> {
         let of_users = self.users.as_ref().and_then(|part| part.filter.as_ref());
         of_users.or_else(|| self.groups.as_ref()?.filter.as_ref())
@@ -133,20 +126,23 @@ impl<'l> Listing<'l> {
 struct Part<S> {
     source: S,
     filter: Option<Filter>,
+    sort: Option<Sort>,
     projection: Projection,
     /// What the filter and the order need of the rows.
     looks: Looks,
 }
 
 impl<S: Source> Part<S> {
-    fn new(source: S, query: &Query, filter: Option<&Filter>, sort: Option<&Sort>) -> Self {
+    fn read(source: S, query: &Query, names: Names<'_>, profile: Profile) -> Result<Self, ScimError> {
+        let filter = query.filter.as_deref().map(|text| Filter::parse(text, names, profile)).transpose()?;
+        let sort = Sort::parse(query.sort_by.as_deref(), query.sort_order.as_deref(), names, profile)?;
         let schema = source.schema();
         let projection = Projection::parse(query.attributes.as_deref(), query.excluded_attributes.as_deref(), schema);
         let looks = Looks {
-            questions: filter.and_then(|filter| filter.questions(S::ROWS)),
-            at_first: sort.is_some_and(|sort| sort.by.extension.is_none() && sort.by.name == S::ROWS),
+            questions: filter.as_ref().and_then(|filter| filter.questions(S::ROWS)),
+            at_first: sort.as_ref().is_some_and(|sort| sort.by.extension.is_none() && sort.by.name == S::ROWS),
         };
-        Self { filter: filter.cloned(), projection, looks, source }
+        Ok(Self { source, filter, sort, projection, looks })
     }
 
     /// Those of the records that satisfy the filter.
@@ -175,7 +171,8 @@ impl<S: Source> Part<S> {
             Filter::Element { list, filter } => {
                 // In `emails[type eq "work"].value eq "x"` the second equality is the one that an index knows.
                 filter.conjuncts().iter().filter_map(Filter::as_equality).find_map(|(attribute, literal)| {
-                    let whole = AttributeRef { name: list.name.clone(), sub: Some(attribute.name.clone()), ..attribute.clone() };
+                    let (extension, name) = (list.extension.clone(), list.name.clone());
+                    let whole = AttributeRef { extension, name, sub: Some(attribute.name.clone()), ..attribute.clone() };
                     by_text::<S>(&whole, literal)
                 })
             }

@@ -157,7 +157,7 @@ impl<S: Source> Part<S> {
         let mut scan = Scan::behind(self, None);
         while let Some(records) = scan.next(STRETCH).await? {
             for (record, resource) in self.judged(records).await? {
-                let (key, id) = (top.sort.key(&resource), S::id(&record).to_string());
+                let (key, id) = (self.sort.as_ref().and_then(|sort| sort.key(&resource)), S::id(&record).to_string());
                 top.show(Entry { key, kind: S::KIND, id })?;
             }
         }

@@ -134,3 +134,17 @@ async fn a_page_ends_by_what_comes_first_the_count_or_the_room() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_extensions_list_is_not_looked_up_where_a_core_list_of_its_name_is() {
+    let mut directory = Directory::with_groups().await;
+    let extension = serde_json::from_value(serde_json::json!({
+        "id": "urn:x:y",
+        "attributes": [{ "name": "emails", "type": "complex", "multiValued": true, "subAttributes": [{ "name": "value" }] }],
+    }));
+    directory.schemas = directory.schemas.with_extension(ResourceKind::User, extension.unwrap()).unwrap();
+    let is_indexed = |query| directory.listing(Some(ResourceKind::User), query).users.unwrap().indexed().is_some();
+
+    assert!(is_indexed(r#"filter=emails[value eq "a"]"#));
+    assert!(!is_indexed(r#"filter=urn:x:y:emails[value eq "a"]"#));
+}

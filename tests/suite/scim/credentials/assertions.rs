@@ -107,6 +107,10 @@ on_each_database! {
         for (change, why) in [(json!({ "exp": now - 45 }), "exp"), (json!({ "nbf": now + 45, "iat": now + 45 }), "nbf")] {
             assert_eq!(client.show(company, &issuer.assertion(&change)).await.status, 200, "s32: {why} by a clock less than a minute away");
         }
+        let half_past = |seconds: i64| serde_json::from_str::<Value>(&format!("{seconds}.5")).unwrap();
+        let in_halves = json!({ "exp": half_past(now + 300), "nbf": half_past(now - 300), "iat": half_past(now - 300) });
+        granted(&client.show(company, &issuer.assertion(&in_halves)).await);
+        refused(&client.show(company, &issuer.assertion(&json!({ "exp": half_past(now - 75) }))).await, 401, "invalid_client");
         for typ in ["at+jwt", "logout+jwt", "secevent+jwt", "dpop+jwt"] {
             let header = json!({ "alg": "RS256", "kid": issuer.key.kid, "typ": typ });
             refused(&client.show(company, &issuer.key.sign(&header, &issuer.claims())).await, 401, "invalid_client");

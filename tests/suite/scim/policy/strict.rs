@@ -34,8 +34,12 @@ on_each_database! {
             (json!({ "shoeSize": 7 }), "invalidSyntax"),
             (json!({ "urn:x:y": {} }), "invalidSyntax"),
             (json!({ "schemas": [USER, "urn:x:y"] }), "invalidSyntax"),
+            (json!({ "password": "1mz050nq" }), "invalidSyntax"),
+            (json!({ ENTERPRISE: { "department": "x" } }), "invalidSyntax"),
             (json!({ "active": "True" }), "invalidValue"),
-            (json!({ ENTERPRISE: { "manager": "m1" } }), "invalidValue"),
+            (json!({ "schemas": [USER, ENTERPRISE], ENTERPRISE: { "manager": "m1" } }), "invalidValue"),
+            (json!({ "profileUrl": "not a url at all" }), "invalidValue"),
+            (json!({ "x509Certificates": [{ "value": "A" }] }), "invalidValue"),
             (json!({ "id": "mine" }), "mutability"),
             (json!({ "meta": { "resourceType": "User" } }), "mutability"),
             (json!({ "groups": [] }), "mutability"),
@@ -46,7 +50,8 @@ on_each_database! {
             (&person, json!({ "op": "replace", "value": { "active": false } }), "invalidSyntax"),
             (&person, json!({ "op": "Replace", "path": "active", "value": "False" }), "invalidValue"),
             (&person, json!({ "op": "replace", "path": "emails[type eq \"home\"].value", "value": "a@x.example" }), "noTarget"),
-            (&person, json!({ "op": "replace", "path": "shoeSize", "value": 7 }), "invalidPath"),
+            (&person, json!({ "op": "replace", "path": "shoeSize", "value": 7 }), "invalidSyntax"),
+            (&person, json!({ "op": "replace", "path": "password", "value": "1mz050nq" }), "invalidSyntax"),
             (&person, json!({ "op": "replace", "path": "id", "value": "mine" }), "mutability"),
             (&person, json!({ "op": "add", "path": format!("{ENTERPRISE}:manager"), "value": "m1" }), "invalidValue"),
             (&group, json!({ "op": "Remove", "path": "members", "value": members }), "invalidSyntax"),
@@ -56,12 +61,87 @@ on_each_database! {
         }
         let unlisted = json!({ "Operations": [{ "op": "replace", "path": "title", "value": "x" }] });
         refusal(company.scim.patch(&person, &unlisted).await, 400, "invalidSyntax");
-        for filter in ["userName eq jo", "shoeSize eq \"7\"", "active eq \"True\"", "manager eq \"m1\""] {
+        for filter in ["userName eq jo", "shoeSize eq \"7\"", "active eq \"True\"", "manager eq \"m1\"", "meta.created gt \"2020-02-28\""] {
             refusal(company.scim.find("/Users", filter).await, 400, "invalidFilter");
+        }
+        for schemas in [json!(null), json!(["x"])] {
+            let search = json!({ "schemas": schemas, "filter": "userName eq \"jo\"" });
+            refusal(company.scim.post("/Users/.search", &search).await, 400, "invalidSyntax");
         }
         let after = (body(company.scim.get(&person).await, 200), body(company.scim.get(&group).await, 200));
         assert_eq!(before, after, "nothing of a refused request stays");
         assert_eq!(found(&company.scim, "/Users", "userName eq \"JO\" and id pr").await, 1);
+    }
+
+    async fn what_is_not_announced_is_not_there(company: &Company) {
+        company.ask(&["scim", "set"], &["--profile", "strict"]).await;
+        let member = |id: &str| json!({ "schemas": [GROUP], "displayName": "Sales", "members": [{ "value": id }] });
+        let renamed = |path: &str| json!([{ "op": "replace", "path": path, "value": "x" }]);
+        let search = |more: &Value| {
+            let mut search = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"] });
+            search.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            search
+        };
+
+        let made = company.scim.post("/Users", &good("jo")).await.unwrap();
+        let id = text(&made.json::<Value>().unwrap(), "id");
+        let person = format!("/Users/{id}");
+        let group = company.scim.post("/Groups", &member(&id)).await.unwrap();
+        let team = format!("/Groups/{}", text(&group.json::<Value>().unwrap(), "id"));
+        let mut seen = Vec::new();
+        for answer in [
+            made,
+            group,
+            company.scim.get(&person).await.unwrap(),
+            company.scim.get(&format!("{person}?attributes=userName,meta")).await.unwrap(),
+            company.scim.get(&format!("{person}?attributes=userName,meta.version,meta.created")).await.unwrap(),
+            company.scim.get(&format!("{person}?excludedAttributes=emails")).await.unwrap(),
+            company.scim.get(&team).await.unwrap(),
+            company.scim.put(&person, &good("jo")).await.unwrap(),
+            company.scim.put(&team, &member(&id)).await.unwrap(),
+            company.scim.patch(&person, &patch(&renamed("title"))).await.unwrap(),
+            company.scim.patch(&format!("{team}?attributes=meta"), &patch(&renamed("displayName"))).await.unwrap(),
+        ] {
+            assert_eq!((answer.status.is_success(), answer.header("etag")), (true, ""), "{}", answer.url);
+            seen.push(answer.json::<Value>().unwrap());
+        }
+        let brief = company.scim.patch(&team, &patch(&renamed("displayName"))).await.unwrap();
+        assert_eq!((brief.status.as_u16(), brief.header("etag")), (204, ""));
+        for answer in [
+            company.scim.get("/Users").await,
+            company.scim.get("/Groups?cursor=").await,
+            company.scim.post("/Users/.search", &search(&json!({ "attributes": ["meta"] }))).await,
+            company.scim.post("/.search", &search(&json!({}))).await,
+        ] {
+            seen.extend(body(answer, 200)["Resources"].as_array().unwrap().clone());
+        }
+        for resource in &seen {
+            let meta = resource["meta"].as_object().unwrap();
+            assert!(meta.contains_key("created") && !meta.contains_key("version"), "{resource}");
+        }
+        let bulk = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": [{ "method": "POST", "path": "/Users", "bulkId": "b", "data": good("moe") }],
+        });
+        let done = body(company.scim.post("/Bulk", &bulk).await, 200);
+        assert_eq!((&done["Operations"][0]["status"], done["Operations"][0].get("version")), (&json!("201"), None));
+
+        company.ask(&["scim", "set"], &["--profile", "lenient"]).await;
+        let announced = company.scim.get(&person).await.unwrap();
+        assert_eq!(announced.header("etag"), text(&announced.json::<Value>().unwrap()["meta"], "version"));
+    }
+
+    async fn rfc_7644_3_5_2_3_forms_that_clients_are_told_to_avoid_are_done_all_the_same(company: &Company) {
+        company.ask(&["scim", "set"], &["--profile", "strict"]).await;
+        let path = format!("/Users/{}", text(&body(company.scim.post("/Users", &good("jo")).await, 201), "id"));
+        let replace = |path: &str, value: Value| patch(&json!([{ "op": "replace", "path": path, "value": value }]));
+
+        let whole = replace("emails[type eq \"work\"]", json!({ "value": "a@x.example", "type": "home" }));
+        let whole = body(company.scim.patch(&path, &whole).await, 200);
+        let each = body(company.scim.patch(&path, &replace("emails.value", json!("b@x.example"))).await, 200);
+
+        assert_eq!(whole["emails"], json!([{ "value": "a@x.example", "type": "home" }]));
+        assert_eq!(each["emails"], json!([{ "value": "b@x.example", "type": "home" }]));
     }
 
     async fn what_the_profile_has_is_done(company: &Company) {

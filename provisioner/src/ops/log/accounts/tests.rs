@@ -104,6 +104,7 @@ fn each_cause_is_told_with_its_remedy() {
     let off = Workspace { scim_enabled: false, ..well().workspace };
     let held = Guard { held: Some(Held { at: NOW, requests: 9 }), ..well().guard };
     let lookup = |found: u64| LogCount { in_vain: found == 0, ..count("user.find", Outcome::Done) };
+    let listing = |found: u64| LogCount { is_listing: true, ..lookup(found) };
     let refused = entry("user.create", Outcome::Refused, Some("sent a new user, which was refused: userType is \"premium\""));
     let old = LogCount { last_at: Timestamp(NOW.0 - 2 * 86_400_000), ..count("user.create", Outcome::Done) };
     let sent = count("user.create", Outcome::Refused);
@@ -132,6 +133,18 @@ fn each_cause_is_told_with_its_remedy() {
             "1 times somebody was looked for within the last 7 days, which was refused",
         ),
         (Facts { counts: vec![lookup(1)], ..well() }, "creations", Verdict::Warning, "assign the person"),
+        (
+            Facts { counts: vec![listing(0), listing(5)], ..well() },
+            "creations",
+            Verdict::Warning,
+            "no user was looked for or sent within the last 7 days; 2 times a list of users was read",
+        ),
+        (
+            Facts { counts: vec![listing(5), lookup(1)], ..well() },
+            "creations",
+            Verdict::Warning,
+            "looked for users 1 times and found each",
+        ),
         (
             Facts { counts: vec![sent], faults: vec![refused.clone(), refused], ..well() },
             "refusals",

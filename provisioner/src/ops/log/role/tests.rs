@@ -4,7 +4,7 @@ use lockstep_shared::{
     check::Verdict,
     id::AuditId,
     model::{
-        access::{Access, AccessName, Rule},
+        access::{AccessName, RoleAttribute, Rule},
         audit::Actor,
         guard::Limits,
     },
@@ -240,4 +240,128 @@ fn a_change_that_is_held_is_approved_or_stopped_and_nothing_else() {
         "{problems:?}"
     );
     assert!(remarks.iter().any(|text| text.contains("and is failed: Okta changed x: y;")), "{remarks:?}");
+}
+
+/// A workspace where `roles` gives User and Admin and no group gives anything, and a person with these values, in no group.
+fn by_attribute(values: &[&str], change: impl FnOnce(&mut Facts, &mut Somebody)) -> Facts {
+    with(|facts, person| {
+        facts.mapping.rules.clear();
+        let grants = BTreeSet::from([role("User"), role("Admin")]);
+        facts.mapping.role_attribute = Some(RoleAttribute { path: "roles".parse().unwrap(), grants });
+        let values: Vec<Value> = values.iter().map(|value| json!({ "value": value })).collect();
+        person.user.profile.attributes.insert("roles".to_owned(), Value::Array(values));
+        person.groups.clear();
+        (person.last_change, person.settled) = (None, None);
+        change(facts, person);
+    })
+}
+
+/// A write of the person that was not carried out, for this reason.
+fn refused_write(person: &Somebody, why: &str) -> Entry {
+    let sentence = format!("changed a user, which was refused: {why}");
+    Entry { target: person.user.id.to_string(), ..entry("user.update", Outcome::Refused, Some(&sentence)) }
+}
+
+#[test]
+fn whoever_has_their_role_by_attribute_needs_no_group() {
+    let unmapped =
+        |person: &mut Somebody| person.groups = vec![GroupRef { id: GroupId::new(), display_name: "Staff".to_owned() }];
+    for facts in [
+        by_attribute(&["Admin"], |_, _| {}),
+        by_attribute(&["Admin"], |facts, _| facts.mapping.rules = vec![rule(&GroupId::new(), "User")]),
+        by_attribute(&["Admin"], |_, person| unmapped(person)),
+        by_attribute(&["Admin"], |facts, person| {
+            facts.mapping.rules = vec![rule(&GroupId::new(), "User")];
+            unmapped(person);
+        }),
+        Facts { person: None, last_change: None, ..by_attribute(&[], |_, _| {}) },
+    ] {
+        assert_eq!(told(&facts, Verdict::Problem), [""; 0]);
+        assert_eq!(told(&facts, Verdict::Warning), [""; 0]);
+    }
+    let way = told(&by_attribute(&["Admin"], |_, _| {}), Verdict::Passed).join("\n");
+    assert!(way.contains("roles is Admin, which is granted") && way.contains("the person has Admin"), "{way}");
+}
+
+#[test]
+fn a_value_that_is_not_granted_is_told_with_what_is() {
+    let only = "attribute: roles is ReadOnly; granted are Admin, User -> let the identity provider send one of these, spelled \
+                exactly so; or grant it too: `provisioner mapping set acme --role-attribute roles --grants \"Admin,User,ROLE\"`";
+    let one = |facts: &Facts, verdict: Verdict| {
+        let told = told(facts, verdict);
+        assert_eq!(told.len(), 1, "{told:?}");
+        told.into_iter().next().unwrap()
+    };
+
+    assert_eq!(one(&by_attribute(&["ReadOnly"], |_, _| {}), Verdict::Problem), only);
+    assert_eq!(one(&by_attribute(&["Admin", "ReadOnly"], |_, _| {}), Verdict::Warning), only);
+    assert!(one(&by_attribute(&[], |_, _| {}), Verdict::Problem).contains("has nothing in roles; granted are Admin, User"));
+    let (by_group, group) = (by_attribute(&[], |_, _| {}), GroupId::new());
+    let mapped = |values: &[&str]| {
+        by_attribute(values, |facts, person| {
+            facts.mapping.rules = vec![rule(&group, "User")];
+            person.groups = vec![GroupRef { id: group.clone(), display_name: "Staff".to_owned() }];
+            person.last_change = Some(entry("group.members", Outcome::Done, None));
+        })
+    };
+    assert_eq!(one(&mapped(&["ReadOnly"]), Verdict::Warning), only);
+    assert_eq!(told(&mapped(&[]), Verdict::Warning), [""; 0]);
+    let nothing = Facts { mapping: mapped(&[]).mapping, ..by_group };
+    assert!(told(&nothing, Verdict::Problem).iter().any(|told| told.contains("is in no group here")), "a group could give one");
+}
+
+#[test]
+fn a_refused_write_of_the_attribute_is_a_problem_until_the_attribute_is_written() {
+    const BOSS: &str = "roles is \"Boss\"; allowed here are Admin, User: change the mapping";
+    let later = |changed: &[&str]| {
+        let mut later = entry("user.update", Outcome::Done, None);
+        later.at = Timestamp(later.at.0 + 1);
+        later.detail.insert("changed".to_owned(), json!(changed));
+        later
+    };
+    let after = |why: &str, later: Vec<Entry>| {
+        by_attribute(&["Admin"], |facts, person| {
+            facts.faults.push(refused_write(person, why));
+            facts.done.insert(person.user.id.to_string(), later);
+        })
+    };
+
+    let open = told(&after(BOSS, Vec::new()), Verdict::Problem);
+    assert!(
+        open.len() == 1 && open[0].contains("which was refused: roles is \"Boss\"; allowed here are Admin, User"),
+        "{open:?}"
+    );
+    assert_eq!(told(&after("title must be text", Vec::new()), Verdict::Problem), [""; 0]);
+    assert_eq!(told(&after(BOSS, vec![later(&["title"])]), Verdict::Problem), [""; 0], "what was sent may be there already");
+    assert_eq!(told(&after(BOSS, vec![later(&["title"])]), Verdict::Warning).len(), 1);
+    let solved = after(BOSS, vec![later(&["title", "roles"])]);
+    assert_eq!((told(&solved, Verdict::Problem), told(&solved, Verdict::Warning)), (Vec::new(), Vec::new()));
+    let of_another = by_attribute(&["Admin"], |facts, person| {
+        facts.faults.push(Entry { target: "somebody-else".to_owned(), ..refused_write(person, BOSS) });
+    });
+    assert_eq!(told(&of_another, Verdict::Problem), [""; 0]);
+}
+
+#[test]
+fn only_what_may_have_to_do_with_a_role_is_read() {
+    let Facts { mapping, person, .. } = by_attribute(&["Admin"], |_, _| {});
+    let Some(Ok(somebody)) = &person else { panic!("a person") };
+    let theirs = refused_write(somebody, "title must be text");
+    let of_another = |why: &str| Entry { target: "somebody-else".to_owned(), ..refused_write(somebody, why) };
+    let urn: RoleAttribute = RoleAttribute { path: "urn:acme:x:1.0:Job:level".parse().unwrap(), grants: BTreeSet::new() };
+    let roles = mapping.role_attribute.as_ref();
+    let held = Entry { outcome: Outcome::Held, ..of_another("it is part of a mass removal") };
+
+    for (entry, attribute, is_in_question) in [
+        (&theirs, roles, true),
+        (&theirs, None, false),
+        (&of_another("title must be text"), roles, false),
+        (&of_another("roles is \"Boss\""), roles, true),
+        (&of_another("urn:acme:x:1.0:Job:level is \"Boss\""), Some(&urn), true),
+        (&of_another("urn:acme:x:1.0:Job:since must be a date"), Some(&urn), false),
+        (&held, roles, true),
+        (&entry("group.members", Outcome::Refused, Some("x")), None, true),
+    ] {
+        assert_eq!(super::is_in_question(entry, attribute, person.as_ref()), is_in_question, "{entry:?}");
+    }
 }

@@ -51,12 +51,18 @@ fn truth() -> impl Strategy<Value = Value> {
     prop_oneof![any::<bool>().prop_map(Value::from), Just(json!("True")), Just(json!("False")), Just(json!("false"))]
 }
 
+fn uri() -> impl Strategy<Value = Value> {
+    proptest::sample::select(&["../Users/a", "https://x.example/scim/v2/acme/Users/b", "/Users/b", "a", "../Users/", ""][..])
+        .prop_map(Value::from)
+}
+
 /// A value that mostly fits, and sometimes does not.
 fn value_for(kind: Kind) -> BoxedStrategy<Value> {
     let odd = prop_oneof![Just(Value::Null), Just(json!(7)), text(), Just(json!([])), Just(json!({})), Just(json!({"shoe": 1}))];
     let fitting = match kind {
         Kind::Name | Kind::Text => text().boxed(),
         Kind::Truth => truth().boxed(),
+        Kind::Uri => uri().boxed(),
         Kind::Parts(parts) => {
             let parts: Vec<_> = parts
                 .iter()
